@@ -1,0 +1,219 @@
+"""Options: frozen pydantic models that serve Python, the command line, run.json and forms alike.
+
+A plugin declares its options once::
+
+    class Options(tfbdl.Config):
+        latent_dim: int = tfbdl.Field(10, ge=1, description="Size of the latent space.")
+
+and every face of tfbdl reads the same schema.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+import pydantic
+from pydantic import Field
+
+from .errors import OptionsError, SpecError, did_you_mean
+
+__all__ = ["Config", "Field", "OptionField", "fields_of", "from_text", "make"]
+
+C = TypeVar("C", bound="Config")
+Kind = Literal["bool", "int", "float", "str", "choice", "list"]
+_SCALARS: Mapping[Any, Kind] = {bool: "bool", int: "int", float: "float", str: "str"}
+_NONE_WORDS = ("none", "null")
+
+
+class Config(pydantic.BaseModel):
+    """Base class of all options: frozen, without unknown fields, plain values only."""
+
+    model_config = pydantic.ConfigDict(
+        frozen=True,
+        extra="forbid",
+        validate_default=True,
+        allow_inf_nan=False,
+        ser_json_inf_nan="strings",
+        protected_namespaces=(),
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OptionField:
+    """One option, as a command line or a form reads it.
+
+    Attributes:
+        name: The field's name.
+        kind: What a form shows: a switch, a number, a text, a choice or a list.
+        item: For a list, the kind of its items; otherwise equal to ``kind``.
+        optional: Whether ``None`` is allowed.
+        default: The default, or ``...`` if the option must be given.
+        description: One sentence.
+        low, high: Bounds of a number, or None; ``low_open`` and ``high_open`` exclude the bound.
+        choices: The admitted values of a choice.
+    """
+
+    name: str
+    kind: Kind
+    item: Kind
+    optional: bool
+    default: Any
+    description: str
+    low: float | None = None
+    high: float | None = None
+    low_open: bool = False
+    high_open: bool = False
+    choices: tuple[Any, ...] = ()
+
+    @property
+    def required(self) -> bool:
+        """Whether the option has no default."""
+        return self.default is ...
+
+
+def fields_of(config: type[Config]) -> tuple[OptionField, ...]:
+    """The options of ``config``, in the order of their declaration.
+
+    Raises:
+        SpecError: If ``config`` is no subclass of Config, a field has no description, or a field
+            has a type that a command line and a form cannot show.
+    """
+    if not (isinstance(config, type) and issubclass(config, Config)):
+        raise SpecError(f"Options must be a subclass of tfbdl.Config. Received: {config!r}.")
+    return tuple(_option_field(config, name) for name in config.model_fields)
+
+
+def make(config: type[C], values: Mapping[str, Any], group: str = "options") -> C:
+    """Build ``config`` from plain values.
+
+    Args:
+        config: The options' class.
+        values: Option name -> value.
+        group: What to call the options in an error, for example ``"engine options of 'nuts'"``.
+
+    Raises:
+        OptionsError: If an option is unknown, missing, or its value is not admitted.
+    """
+    known = {field.name: field for field in fields_of(config)}
+    for name in values:
+        if name not in known:
+            listed = ", ".join(known) or "none"
+            raise OptionsError(
+                f"The {group} have no {name!r}.{did_you_mean(name, known)} Known: {listed}."
+            )
+    try:
+        return config(**values)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        if not first["loc"]:  # a validator of the whole model: its message stands alone
+            raise OptionsError(f"The {group} do not fit together: {first['msg']}.") from None
+        name = str(first["loc"][0])
+        received = f" Received: {values[name]!r}." if name in values else " It was not given."
+        expected = expected_text(known[name]) if name in known else first["msg"]
+        detail = "" if first["type"] != "value_error" else f" {first['msg']}."
+        raise OptionsError(
+            f"{name!r} of the {group} must be {expected}.{detail}{received}"
+        ) from None
+
+
+def from_text(config: type[Config], values: Mapping[str, str]) -> dict[str, Any]:
+    """Turn the texts of a command line into plain values; what is no option passes unchanged.
+
+    ``none`` stands for None where it is admitted, and commas part the items of a list.
+    """
+    known = {field.name: field for field in fields_of(config)}
+    return {
+        name: _plain(known[name], text) if name in known else text for name, text in values.items()
+    }
+
+
+def expected_text(field: OptionField) -> str:
+    """Say what ``field`` admits: ``"an integer of at least 1, or none"``."""
+    if field.kind == "choice":
+        text = "one of " + ", ".join(repr(choice) for choice in field.choices)
+    else:
+        text = {
+            "bool": "true or false",
+            "int": "an integer",
+            "float": "a finite number",
+            "str": "a text",
+            "list": f"a list of {field.item} values parted by commas",
+        }[field.kind]
+    bounds = []
+    if field.low is not None:
+        bounds.append(f"{'above' if field.low_open else 'of at least'} {field.low:g}")
+    if field.high is not None:
+        bounds.append(f"{'below' if field.high_open else 'at most'} {field.high:g}")
+    return " ".join(filter(None, [text, " and ".join(bounds)])) + (
+        ", or none" if field.optional else ""
+    )
+
+
+def _plain(field: OptionField, text: str) -> Any:
+    if field.optional and text.lower() in _NONE_WORDS:
+        return None
+    if field.kind == "list":
+        return tuple(item.strip() for item in text.split(",") if item.strip())
+    if field.kind == "choice":
+        return next((c for c in field.choices if str(c) == text), text)
+    return text
+
+
+def _option_field(config: type[Config], name: str) -> OptionField:
+    info = config.model_fields[name]
+    where = f"{config.__name__}.{name}"
+    if not info.description:
+        raise SpecError(f"{where} has no description. Declare it with tfbdl.Field(..., description=...).")
+    optional, hint = _without_none(info.annotation)
+    choices: tuple[Any, ...] = ()
+    item: Kind
+    if typing.get_origin(hint) is Literal:
+        kind: Kind = "choice"
+        item, choices = kind, typing.get_args(hint)
+    elif hint in _SCALARS:
+        kind = item = _SCALARS[hint]
+    elif typing.get_origin(hint) is tuple and typing.get_args(hint)[1:] == (Ellipsis,):
+        if typing.get_args(hint)[0] not in _SCALARS:
+            raise SpecError(_unsupported(where, hint))
+        kind, item = "list", _SCALARS[typing.get_args(hint)[0]]
+    else:
+        raise SpecError(_unsupported(where, hint))
+    bounds: dict[str, Any] = {}
+    for rule in info.metadata:
+        for attribute, key, is_open in (
+            ("ge", "low", False),
+            ("gt", "low", True),
+            ("le", "high", False),
+            ("lt", "high", True),
+        ):
+            if getattr(rule, attribute, None) is not None:
+                bounds[key], bounds[f"{key}_open"] = float(getattr(rule, attribute)), is_open
+    return OptionField(
+        name=name,
+        kind=kind,
+        item=item,
+        optional=optional,
+        default=... if info.is_required() else info.get_default(call_default_factory=True),
+        description=info.description,
+        choices=choices,
+        **bounds,
+    )
+
+
+def _without_none(hint: Any) -> tuple[bool, Any]:
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):
+        rest = [part for part in typing.get_args(hint) if part is not type(None)]
+        if len(rest) == 1:
+            return True, rest[0]
+    return False, hint
+
+
+def _unsupported(where: str, hint: Any) -> str:
+    return (
+        f"{where} has the type {hint}, which a command line and a form cannot show. Use bool, int, "
+        "float, str, Literal[...] or tuple[<one of these>, ...], or any of them | None."
+    )

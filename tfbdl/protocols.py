@@ -1,0 +1,127 @@
+"""What a model must offer to get which inference, and what an engine must offer to be one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from .data import Dataset
+    from .posterior import Posterior
+
+Params = Mapping[str, "tf.Tensor"]
+"""Site name -> the tensor of one state, in its constrained space, without a chain axis."""
+
+OnStep = Callable[[Mapping[str, float]], None]
+"""Called with the metrics after each step of a run; what it raises ends the run."""
+
+
+class Site(NamedTuple):
+    """One random tensor of a model.
+
+    Attributes:
+        name: Unique within the model; allowed in netCDF (no "/").
+        shape: Of the constrained value, without a chain axis.
+        bijector: A tfp bijector from the unconstrained to the constrained space; None: identity.
+        dtype: Of the value.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    bijector: Any = None
+    dtype: str = "float32"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameter:
+    """A learned parameter of a likelihood or a prior, such as the scale of a Gaussian.
+
+    Attributes:
+        shape: Of the constrained value.
+        bijector: From the unconstrained to the constrained space; None: identity.
+        initial: The constrained starting value.
+        prior: A tfd distribution of the constrained value, with event shape ``shape``; it counts
+            where the parameter is sampled, and is left out where it is a point estimate.
+    """
+
+    shape: tuple[int, ...] = ()
+    bijector: Any = None
+    initial: float = 1.0
+    prior: Any = None
+
+
+@runtime_checkable
+class LogJoint(Protocol):
+    """A joint density with explicit parameters (capability ``log_joint``)."""
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """The random tensors."""
+
+    def init(self, seed: int) -> Params:
+        """A starting state."""
+
+    def log_joint(self, params: Params, batch: Any) -> tf.Tensor:
+        """``log_prior(params) + num_data * mean(log_lik(params, batch))``, without Jacobians."""
+
+
+@runtime_checkable
+class Trainable(Protocol):
+    """A ``keras.Model`` whose compiled objective is complete (capability ``trainable``)."""
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Set optimizer and objective."""
+
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
+        """Train."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineResult:
+    """What an engine gives back.
+
+    Attributes:
+        posterior: The posterior, or None if the model has none.
+        history: Metric name -> its value after each step or epoch.
+        metrics: Figures of the run as a whole.
+    """
+
+    posterior: Posterior | None
+    history: Mapping[str, list[float]] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+class Checkpoints(Protocol):
+    """Where an engine leaves its whole state, to go on from there after a stop."""
+
+    def save(self, step: int, arrays: Mapping[str, Any], notes: Mapping[str, Any]) -> None:
+        """Write arrays and plain values as the state after ``step``."""
+
+    def restore(self) -> tuple[int, Mapping[str, Any], Mapping[str, Any]] | None:
+        """The latest whole state as (step, arrays, notes), or None."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """What a run lends to its engine.
+
+    Attributes:
+        seed: The run's seed.
+        on_step: Call it after each step with the metrics; it may raise RunCancelled.
+        checkpoints: None if the run has no folder.
+    """
+
+    seed: int = 0
+    on_step: OnStep | None = None
+    checkpoints: Checkpoints | None = None
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """What the factory of an EngineSpec makes from its options."""
+
+    def fit(self, model: Any, data: Dataset, context: Context) -> EngineResult:
+        """Turn model and data into a posterior."""
