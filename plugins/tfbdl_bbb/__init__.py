@@ -1,0 +1,32 @@
+"""Bayes by Backprop: nets with a distribution over each weight (Blundell et al. 2015)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tfbdl import Capability, ModelSpec, hookimpl
+
+from .config import BBBOptions
+
+
+@hookimpl
+def tfbdl_models() -> Iterable[ModelSpec]:
+    """Name the model."""
+    return (
+        ModelSpec(
+            name="bbb",
+            summary="Dense, convolutional or recurrent net with a posterior over its weights",
+            factory="tfbdl_bbb.model:build",
+            config=BBBOptions,
+            task="supervised",
+            capabilities=frozenset(
+                {Capability.TRAINABLE, Capability.LOG_JOINT, Capability.NETWORK}
+            ),
+            default_engine="variational",
+            default_prior="normal",
+            references=(
+                "Blundell et al. 2015, Weight Uncertainty in Neural Networks, arXiv:1505.05424",
+                "Fortunato et al. 2017, Bayesian Recurrent Neural Networks, arXiv:1704.02798",
+            ),
+        ),
+    )

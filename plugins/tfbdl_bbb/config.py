@@ -1,0 +1,52 @@
+"""The options of Bayes by Backprop."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from tfbdl import Config, Field
+
+
+class BBBOptions(Config):
+    """The net, its likelihood and its posterior."""
+
+    architecture: Literal["dense", "convolutional", "recurrent"] = Field(
+        "dense", description="What comes before the last layer."
+    )
+    hidden: tuple[int, ...] = Field((50,), description="Units of each hidden dense layer.")
+    activation: Literal["relu", "tanh", "silu", "gelu"] = Field(
+        "relu", description="Of the hidden layers."
+    )
+    filters: tuple[int, ...] = Field(
+        (16, 32), description="Filters of each convolution; a pooling by 2 follows each."
+    )
+    kernel_size: int = Field(3, ge=1, description="Width of the convolutions.")
+    cell: Literal["lstm", "gru"] = Field("lstm", description="Of a recurrent net.")
+    units: int = Field(32, ge=1, description="Units of the recurrent cell.")
+    likelihood: Literal[
+        "auto",
+        "gaussian",
+        "heteroscedastic_gaussian",
+        "student_t",
+        "bernoulli",
+        "categorical",
+        "heteroscedastic_categorical",
+        "poisson",
+    ] = Field("auto", description="Auto: categorical for classes, gaussian for numbers.")
+    noise_scale: float | None = Field(
+        None,
+        gt=0,
+        description="Standard deviation of gaussian or student_t noise, in those of the targets; "
+        "none: learned.",
+    )
+    standardize: bool = Field(
+        True, description="Give the net inputs and targets of mean 0 and standard deviation 1."
+    )
+    posterior: Literal["mean_field", "low_rank", "full_rank", "delta"] = Field(
+        "mean_field", description="Family of the posterior over the weights."
+    )
+    rank: int = Field(10, ge=1, description="Columns of the low-rank posterior's factor.")
+    initial_raw_scale: float = Field(
+        -5.0, description="Where the raw scales start; a scale is the softplus of it."
+    )
+    kl_weight: float = Field(1.0, ge=0, description="1 is Bayes; below 1 a cold posterior.")

@@ -1,0 +1,225 @@
+"""The verbs: fit, build, plan, load, resume. Names are checked before TensorFlow is loaded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import planning
+from .errors import OptionsError
+from .planning import Plan
+from .runs import RunFolder
+from .specs import RunSpec
+
+if TYPE_CHECKING:
+    from .fitted import Fit
+    from .protocols import OnStep
+
+Options = Mapping[str, Any]
+
+
+def fit(
+    model: Any,
+    data: Any,
+    *,
+    engine: str | None = None,
+    prior: Any = None,
+    model_options: Options | None = None,
+    engine_options: Options | None = None,
+    prior_options: Options | None = None,
+    data_options: Options | None = None,
+    seed: int = 0,
+    out: str | os.PathLike[str] | None = None,
+    on_step: OnStep | None = None,
+) -> Fit:
+    """Fit a model to data with an inference engine.
+
+    Args:
+        model: A registered name, a BayesianNetwork, a ``tfd.JointDistribution``, a LogDensity, or
+            any object with a protocol of ``tfbdl.protocols``. An object stays as it is: the run
+            works on a copy, initialised anew from ``seed`` unless
+            ``engine_options={"initial": "current"}``.
+        data: A data set's name, a file, ``(x, y)``, ``x``, a mapping, a data frame (with
+            ``data_options={"target": ...}``), a tf.data.Dataset, a PyDataset or a Dataset.
+        engine: A registered name; by default the model's own.
+        prior: A registered name or a Prior; by default the model's own.
+        model_options: Of a model given by name; ``tfbdl show NAME`` lists them.
+        engine_options: Of the engine.
+        prior_options: Of a prior given by name.
+        data_options: Of a data set given by name or file; ``target`` and ``features`` of a frame.
+        seed: Decides every random number of the run.
+        out: A folder for the run: checkpoints, metrics, and what ``load`` reads.
+        on_step: Called with a mapping of metrics after each step; what it raises ends the run.
+
+    Returns:
+        The Fit: model, posterior, history and metrics.
+
+    Raises:
+        UnknownNameError: If a name is not registered; the message has the nearest one.
+        OptionsError: If an option is unknown or not admitted.
+        CapabilityError: If the engine cannot fit the model; the message names those that can.
+        DataError: If the data cannot be trained on.
+        RunError: If ``out`` is in use.
+
+    Example:
+        ```python
+        fit = tfbdl.fit("bbb", "diabetes", engine_options={"epochs": 100}, seed=1)
+        fit.metrics["nll"], fit.predict(x).interval(0.9)
+        ```
+    """
+    spec = _spec(model, data, engine, prior, model_options, engine_options, prior_options,
+                 data_options, seed)
+    checked = _checked(spec, model)
+    from . import run
+
+    return run.execute(
+        checked, model=_object(model), data=_object(data), out=out, on_step=on_step
+    )
+
+
+def plan(
+    model: Any,
+    data: Any = None,
+    *,
+    engine: str | None = None,
+    prior: Any = None,
+    model_options: Options | None = None,
+    engine_options: Options | None = None,
+    prior_options: Options | None = None,
+    data_options: Options | None = None,
+    seed: int = 0,
+) -> Plan:
+    """What ``fit`` would do with these arguments, checked, without TensorFlow.
+
+    Raises:
+        TfbdlError: As ``fit`` does, as far as can be told without looking at the data.
+    """
+    spec = _spec(model, data, engine, prior, model_options, engine_options, prior_options,
+                 data_options, seed)
+    return _checked(spec, model)
+
+
+def build(
+    model: str,
+    data: Any,
+    *,
+    prior: Any = None,
+    model_options: Options | None = None,
+    prior_options: Options | None = None,
+    data_options: Options | None = None,
+    seed: int = 0,
+) -> Any:
+    """The model that ``fit`` would train, before training: for your own ``model.fit``.
+
+    Args:
+        model: A registered name.
+        data: As in ``fit``; the model takes shapes, classes and units from it.
+        prior, model_options, prior_options, data_options, seed: As in ``fit``.
+    """
+    if not isinstance(model, str):
+        raise OptionsError(
+            f"build makes a model from its name. Expected a text. Received: {type(model).__name__}."
+        )
+    spec = _spec(model, data, None, prior, model_options, None, prior_options, data_options, seed)
+    checked = _checked(spec, model)
+    from . import run
+
+    return run.build_model(checked, run.load_data(checked, _object(data)).info)
+
+
+def execute(spec: RunSpec, *, out: str | os.PathLike[str] | None = None,
+            on_step: OnStep | None = None) -> Fit:
+    """Carry out a run that is given in plain values, as the command line does.
+
+    Raises:
+        OptionsError: If the run was made from objects, which plain values do not hold.
+    """
+    if spec.model is None or spec.data is None:
+        raise OptionsError(
+            "This run was made from objects in Python. Give them to tfbdl.fit, or to "
+            "tfbdl.resume(dir, model=..., data=...)."
+        )
+    checked = planning.plan(spec)
+    from . import run
+
+    return run.execute(checked, out=out, on_step=on_step)
+
+
+def resume(path: str | os.PathLike[str], *, model: Any = None, data: Any = None,
+           draws: int | None = None, on_step: OnStep | None = None) -> Fit:
+    """Go on with a stopped run from its last whole checkpoint, to the result it would have had.
+
+    Args:
+        path: The run's folder.
+        model: The same object as before, if the run was made from one.
+        data: The same data as before, if it was given as an object.
+        draws: For engines with draws: how many more than the run has.
+        on_step: As in ``fit``.
+
+    Raises:
+        RunError: If there is no such run, or the objects are missing or others than before.
+        CheckpointError: If no checkpoint is whole.
+    """
+    folder = RunFolder(Path(path))
+    spec = folder.read_spec()
+    from . import run
+
+    return run.resume(folder, spec, model=model, data=data, draws=draws, on_step=on_step)
+
+
+def load(path: str | os.PathLike[str]) -> Any:
+    """Read what was stored: a run's folder gives its Fit, a ``.keras`` file its model.
+
+    Raises:
+        RunError: If the folder holds no finished run.
+        CheckpointError: If a file was altered or cut short.
+    """
+    path = Path(path)
+    from . import fitted
+
+    return fitted.load_model(path) if path.suffix == ".keras" else fitted.load(path)
+
+
+def _spec(model: Any, data: Any, engine: str | None, prior: Any, model_options: Options | None,
+          engine_options: Options | None, prior_options: Options | None,
+          data_options: Options | None, seed: int) -> RunSpec:
+    if prior is not None and not isinstance(prior, str):  # a Prior is its name and its options
+        if prior_options or not getattr(prior, "name", None):
+            raise OptionsError(
+                "prior must be a registered name, or a Prior made by tfbdl.prior(name, ...) "
+                f"without prior_options beside it. Received: {prior!r}."
+            )
+        prior_options, prior = prior.options.model_dump(), prior.name
+    if isinstance(data, os.PathLike):
+        data = os.fspath(data)
+    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**63:
+        raise OptionsError(f"seed must be an integer from 0 to 2**63 - 1. Received: {seed!r}.")
+    return RunSpec(
+        model=model if isinstance(model, str) else None,
+        data=data if isinstance(data, str) else None,
+        engine=engine,
+        prior=prior,
+        model_options=dict(model_options or {}),
+        engine_options=dict(engine_options or {}),
+        prior_options=dict(prior_options or {}),
+        data_options=dict(data_options or {}),
+        seed=seed,
+    )
+
+
+def _checked(spec: RunSpec, model: Any) -> Plan:
+    if isinstance(model, str):
+        return planning.plan(spec)
+    return planning.plan(
+        spec,
+        offered=planning.offered(model),
+        default_engine=planning.default_engine_for(model),
+        has_prior=hasattr(model, "prior"),
+    )
+
+
+def _object(value: Any) -> Any:
+    """What was given as an object; names and paths are in the RunSpec."""
+    return None if isinstance(value, (str, os.PathLike)) else value

@@ -1,0 +1,236 @@
+"""Priors over tensors: their base class, how to get one by name, and E_q[log p(w)]."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import tensorflow as tf
+from tensorflow_probability import distributions as tfd
+
+from . import registry
+from .config import Config, make
+from .errors import ModelError, OptionsError, SpecError, did_you_mean
+from .protocols import Parameter
+from .specs import NoOptions
+
+__all__ = ["Prior", "expected_log_prob", "get", "has_closed_form", "name_of", "prior"]
+
+_DTYPES = ("float32", "float64")
+
+
+class Prior:
+    """What is believed of a tensor of any shape before the data are seen.
+
+    A prior with independent elements overrides ``element``; any other overrides ``distribution``.
+    Its options are its only state, so that a name and options are enough to make it again.
+
+    Args:
+        options: As declared in ``Options``.
+
+    Attributes:
+        Options: The class of the options.
+        name: Under which the prior is registered; None if it was not made by ``prior()``.
+    """
+
+    Options: ClassVar[type[Config]] = NoOptions
+    name: str | None = None
+
+    def __init__(self, options: Config) -> None:
+        self.options = options
+
+    def distribution(
+        self,
+        shape: Any,
+        dtype: str = "float32",
+        name: str | None = None,
+        **parameters: tf.Tensor,
+    ) -> tfd.Distribution:
+        """The distribution of one tensor.
+
+        Args:
+            shape: Of the tensor.
+            dtype: ``float32`` or ``float64``. With mixed precision, densities are in float32.
+            name: Of the site, for priors that treat sites differently.
+            **parameters: Values of what ``parameters()`` declares; an absent one has its initial
+                value.
+
+        Returns:
+            A distribution of event shape ``shape`` and batch shape ``()``.
+
+        Raises:
+            OptionsError: If the dtype is another.
+            ModelError: If a parameter is given that the prior does not have.
+        """
+        shape = static_shape(shape)
+        dtype = tf.as_dtype(dtype).name
+        if dtype not in _DTYPES:
+            raise OptionsError(
+                f"A prior's density is computed in {' or '.join(_DTYPES)}. Received: {dtype}."
+            )
+        known = self.parameters(shape, name, dtype) if parameters else {}
+        for given in parameters:
+            if given not in known:
+                raise ModelError(
+                    f"The prior {self!r} has no parameter {given!r}.{did_you_mean(given, known)} "
+                    f"Known: {', '.join(known) or 'none'}."
+                )
+        element = self.element(shape, dtype, name, **parameters)
+        return tfd.Sample(element, sample_shape=shape, name=self.name or type(self).__name__)
+
+    def element(
+        self, shape: tuple[int, ...], dtype: str, name: str | None, **parameters: tf.Tensor
+    ) -> tfd.Distribution:
+        """The scalar distribution that each element of the tensor has, independently.
+
+        Args:
+            shape, dtype, name, **parameters: As for ``distribution``.
+
+        Returns:
+            A distribution of event shape ``()`` and batch shape ``()``.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} must override element(shape, dtype, name, **parameters), or "
+            "distribution(shape, dtype, name, **parameters)."
+        )
+
+    def parameters(
+        self, shape: Any, name: str | None = None, dtype: str = "float32"
+    ) -> Mapping[str, Parameter]:
+        """What is learned of the prior itself for one tensor, by keyword of ``distribution``.
+
+        Args:
+            shape, name: Of the tensor.
+            dtype: Of the parameter and its hyperprior.
+        """
+        return {}
+
+    def __repr__(self) -> str:
+        options = ", ".join(f"{key}={value!r}" for key, value in self.options.model_dump().items())
+        return f"{self.name or type(self).__name__}({options})"
+
+
+def prior(name: str, **options: Any) -> Prior:
+    """The prior that an installed plugin registers under ``name``.
+
+    Args:
+        name: As ``tfbdl list priors`` shows it.
+        **options: As ``tfbdl show prior:NAME`` shows them.
+
+    Raises:
+        UnknownNameError: If no plugin provides it.
+        OptionsError: If an option is unknown or out of range.
+        SpecError: If the plugin's factory makes something else.
+
+    Example:
+        >>> p = tfbdl.prior("normal", scale=0.5)
+        >>> p.distribution((3, 2)).log_prob(tf.zeros((3, 2)))
+    """
+    spec = registry.registry().priors[name]
+    made = registry.resolve(spec.factory)(make(spec.config, options, f"options of prior {name!r}"))
+    if not isinstance(made, Prior):
+        raise SpecError(
+            f"The factory of prior {name!r} must return a tfbdl.distributions.Prior. "
+            f"Received: {made!r}."
+        )
+    made.name = name
+    return made
+
+
+def get(prior_or_name: str | Prior, options: Mapping[str, Any] | None = None) -> Prior:
+    """A prior from what users give: a name with options, or a Prior.
+
+    Raises:
+        OptionsError: If options stand beside a Prior, or it is neither a name nor a Prior.
+        UnknownNameError: If no plugin provides the name.
+    """
+    if isinstance(prior_or_name, str):
+        return prior(prior_or_name, **(options or {}))
+    if not isinstance(prior_or_name, Prior):
+        raise OptionsError(
+            "A prior must be a name or a tfbdl.distributions.Prior, such as "
+            f"tfbdl.prior('normal', scale=0.5). Received: {prior_or_name!r}."
+        )
+    if options:
+        raise OptionsError(
+            f"prior_options go with a prior's name; {prior_or_name!r} has its own. "
+            f"Received: {dict(options)!r}."
+        )
+    return prior_or_name
+
+
+def name_of(prior: Prior) -> str:
+    """The registered name of a prior, by which a stored model finds it again.
+
+    Raises:
+        ModelError: If it was not made by its name.
+    """
+    if prior.name is None:
+        raise ModelError(
+            f"The prior {prior!r} has no registered name, so a model that uses it cannot be "
+            "stored. Register it in a plugin and make it with tfbdl.prior(name, ...)."
+        )
+    return prior.name
+
+
+def has_closed_form(distribution: tfd.Distribution) -> bool:
+    """Whether ``expected_log_prob`` is exact for this prior distribution: it is normal."""
+    return _normal(distribution) is not None
+
+
+def expected_log_prob(
+    distribution: tfd.Distribution, sample: tf.Tensor, mean: tf.Tensor, stddev: tf.Tensor
+) -> tf.Tensor:
+    r"""E_q[log p(w)], the cross term of KL(q || p), for a q with the given marginals.
+
+    Where ``p`` is a product of normals, exactly
+
+    .. math:: \sum_i -\frac{(m_i - l_i)^2 + s_i^2}{2 c_i^2} - \log c_i - \frac12 \log 2\pi,
+
+    which needs the first two moments of ``q`` alone, whatever its form or correlations.
+    Otherwise the estimate ``log p(w)`` at the one sample (Blundell et al. 2015, eq. 2), which is
+    unbiased.
+
+    Args:
+        distribution: The prior p of one tensor.
+        sample: A draw w from q, used where there is no closed form.
+        mean, stddev: Of each element under q.
+
+    Shapes:
+        sample, mean, stddev: ``[..., *event_shape]``
+
+    Returns:
+        ``[...]``.
+    """
+    normal = _normal(distribution)
+    if normal is None:
+        return distribution.log_prob(sample)
+    curvature = tf.reduce_sum(
+        tf.square(stddev / normal.scale) + tf.zeros_like(mean),
+        axis=tf.range(-distribution.event_shape.rank, 0),
+    )
+    return distribution.log_prob(mean) - 0.5 * curvature
+
+
+def static_shape(shape: Any) -> tuple[int, ...]:
+    """A shape as a tuple of numbers.
+
+    Raises:
+        ModelError: If a dimension is unknown.
+    """
+    dims = tf.TensorShape(shape)
+    if not dims.is_fully_defined():
+        raise ModelError(f"A prior needs the whole shape of its tensor. Received: {shape!r}.")
+    return tuple(dims.as_list())
+
+
+def _normal(distribution: tfd.Distribution) -> tfd.Normal | None:
+    """The normal whose elementwise density is that of ``distribution``, if there is one."""
+    if isinstance(distribution, tfd.Sample):
+        inner = distribution.distribution
+        alike = inner.batch_shape.rank == 0
+    elif isinstance(distribution, tfd.Independent):
+        inner, alike = distribution.distribution, True
+    else:
+        inner, alike = distribution, distribution.batch_shape.rank == 0
+    return inner if alike and isinstance(inner, tfd.Normal) else None

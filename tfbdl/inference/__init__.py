@@ -1,0 +1,15 @@
+"""Inference that engines and plugins share: the evidence lower bound and Gaussian surrogates."""
+
+from .elbo import KLSchedule, minibatch_shares
+from .surrogate import FAMILIES, Delta, FullRank, LowRank, MeanField, Surrogate
+
+__all__ = [
+    "FAMILIES",
+    "Delta",
+    "FullRank",
+    "KLSchedule",
+    "LowRank",
+    "MeanField",
+    "Surrogate",
+    "minibatch_shares",
+]

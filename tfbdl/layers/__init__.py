@@ -1,0 +1,1 @@
+"""Keras layers with a posterior of their own."""

@@ -1,0 +1,81 @@
+"""Likelihoods: from the outputs of a net to the distribution of a target."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import OptionsError, UnknownNameError
+from .base import Likelihood
+from .bernoulli import Bernoulli
+from .categorical import Categorical
+from .gaussian import Gaussian
+from .heteroscedastic_categorical import HeteroscedasticCategorical
+from .heteroscedastic_gaussian import HeteroscedasticGaussian
+from .poisson import Poisson
+from .student_t import StudentT
+
+__all__ = [
+    "Bernoulli",
+    "Categorical",
+    "Gaussian",
+    "HeteroscedasticCategorical",
+    "HeteroscedasticGaussian",
+    "Likelihood",
+    "Poisson",
+    "StudentT",
+    "get",
+    "names",
+]
+
+_CLASSES: Mapping[str, type[Likelihood]] = {
+    cls.name: cls
+    for cls in (
+        Bernoulli,
+        Categorical,
+        Gaussian,
+        HeteroscedasticCategorical,
+        HeteroscedasticGaussian,
+        Poisson,
+        StudentT,
+    )
+}
+
+
+def names() -> tuple[str, ...]:
+    """The words that ``get`` knows."""
+    return tuple(_CLASSES)
+
+
+def get(likelihood: str | Likelihood, options: Mapping[str, Any] | None = None) -> Likelihood:
+    """The likelihood of a name and its options, or the object itself.
+
+    Args:
+        likelihood: A name such as ``"gaussian"``, or a Likelihood.
+        options: The arguments of the class, by name.
+
+    Raises:
+        UnknownNameError: If no likelihood has that name.
+        OptionsError: If an option is unknown, its value is not admitted, or options are given
+            beside an object.
+
+    Example:
+        ```python
+        tfbdl.likelihoods.get("student_t", {"df": 5.0})
+        ```
+    """
+    if isinstance(likelihood, str):
+        if likelihood not in _CLASSES:
+            raise UnknownNameError("likelihood", likelihood, _CLASSES)
+        return _CLASSES[likelihood].from_config(options or {})
+    if not isinstance(likelihood, Likelihood):
+        raise OptionsError(
+            "A likelihood must be a name or a tfbdl.likelihoods.Likelihood. "
+            f"Received: {likelihood!r}."
+        )
+    if options:
+        raise OptionsError(
+            "Likelihood options go with a likelihood's name; an object has its own. "
+            f"Received: {likelihood!r} and {dict(options)!r}."
+        )
+    return likelihood

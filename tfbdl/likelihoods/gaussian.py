@@ -1,0 +1,42 @@
+"""Gaussian noise of one size for all data."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from .base import Distribution, Tensor
+from .location_scale import SharedScale
+
+tfd = tfp.distributions
+
+
+class Gaussian(SharedScale):
+    """``y ~ N(target_mean + target_scale * output, (target_scale * scale)^2)``.
+
+    Args:
+        scale: Standard deviation of the noise of standardised targets, above 0; None: learned,
+            from 0.5, with the prior LogNormal(0, 1), one per output if ``target_scale`` is.
+        target_mean: Mean of the targets, or one per output.
+        target_scale: Standard deviation of the targets (above 0), or one per output.
+
+    Raises:
+        OptionsError: If a value is not admitted.
+
+    Example:
+        ```python
+        likelihood = tfbdl.likelihoods.Gaussian(scale=0.1)
+        likelihood.log_prob(outputs=tf.zeros([5, 1]), y=tf.ones([5]))  # [5]
+        ```
+    """
+
+    name: ClassVar[str] = "gaussian"
+
+    def _density(self, loc: Tensor, scale: Tensor) -> Distribution:
+        return tfd.Normal(loc, scale)
+
+    def _log_standard(self, z: Tensor) -> Tensor:
+        return -0.5 * tf.square(z) - 0.5 * math.log(2 * math.pi)

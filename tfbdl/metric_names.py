@@ -1,0 +1,77 @@
+"""What the metrics of a run mean, in one sentence each."""
+
+from __future__ import annotations
+
+import re
+
+METRIC_MEANINGS: dict[str, str] = {
+    "accuracy": "Share of inputs whose most probable class is right; higher is better.",
+    "acceptance_rate": "Share of proposed states that were accepted.",
+    "accept_prob": "Mean probability of accepting a proposed state.",
+    "brier": "Mean squared distance of class probabilities from the truth; lower is better.",
+    "beta": "Weight of the KL term in the objective.",
+    "coverage": "Share of targets inside their predictive interval.",
+    "crps": "Continuous ranked probability score, in units of the target; lower is better.",
+    "divergences": "Transitions whose energy went astray; should be 0.",
+    "ece": "Expected calibration error: mean gap of confidence and accuracy; lower is better.",
+    "elbo": "Evidence lower bound in nats, over the whole data set; higher is better.",
+    "entropy": "Mean entropy of the predictive distribution in nats.",
+    "epistemic": "Mean variance of the prediction that more data would remove.",
+    "aleatoric": "Mean variance of the prediction that is noise in the data.",
+    "epistemic_share": "Share of the predictive variance that more data would remove, 0 to 1.",
+    "error": "Share of inputs whose most probable class is wrong; lower is better.",
+    "ess_bulk": "Effective sample size for the centre, the smallest over parameters.",
+    "ess_tail": "Effective sample size for the tails, the smallest over parameters.",
+    "expected_log_likelihood": "Log-likelihood under the posterior, in nats; higher is better.",
+    "interval_score": "Width of the interval plus a penalty for misses; lower is better.",
+    "kl": "KL divergence from prior to posterior in nats: what the weights learned.",
+    "log_evidence": "Log marginal likelihood in nats; higher is better.",
+    "log_joint": "Log joint density of parameters and data, in nats.",
+    "log_likelihood": "Log-likelihood of the data in nats; higher is better.",
+    "log_marginal": "Log marginal likelihood in nats; higher is better.",
+    "log_prior": "Log prior density of the parameters, in nats.",
+    "loss": "The objective that training minimises; lower is better.",
+    "mae": "Mean absolute error, in units of the target; lower is better.",
+    "mse": "Mean squared error, in squared units of the target; lower is better.",
+    "mutual_information": "Mean information in nats that the label would give on the weights.",
+    "nll": "Negative log predictive density per datum, in nats; lower is better.",
+    "num_data": "Training rows that the likelihood was scaled to.",
+    "r_hat": "Disagreement of the chains, the largest over parameters; should be below 1.01.",
+    "reconstruction": "Expected log-likelihood of the data given their codes, in nats.",
+    "rmse": "Root mean squared error, in units of the target; lower is better.",
+    "seconds": "Time that the run took.",
+    "step_size": "Step of the integrator or the update.",
+}
+
+_PREFIXES = {
+    "val_": "On held-out rows. ",
+    "validation_": "On held-out rows. ",
+    "test_": "On test rows. ",
+    "train_": "On training rows. ",
+}
+_SUFFIXES = ("_max", "_min", "_mean")
+
+
+def meaning(name: str) -> str:
+    """One sentence on a metric, or an empty text if nothing is known of it.
+
+    ``val_``, ``test_`` and ``train_`` before a name, ``_max``, ``_min`` and ``_mean`` behind it,
+    and levels such as ``coverage_90`` are understood.
+    """
+    if name in METRIC_MEANINGS:
+        return METRIC_MEANINGS[name]
+    for prefix, where in _PREFIXES.items():
+        if name.startswith(prefix):
+            rest = meaning(name.removeprefix(prefix))
+            return where + rest if rest else ""
+    if match := re.fullmatch(r"coverage_(\d+)", name):
+        level = match[1]
+        return (
+            f"Share of targets inside the {level} % interval; should be near {int(level) / 100:g}."
+        )
+    if match := re.fullmatch(r"interval_width_(\d+)", name):
+        return f"Mean width of the {match[1]} % interval, in units of the target."
+    for suffix in _SUFFIXES:
+        if name.endswith(suffix):
+            return METRIC_MEANINGS.get(name.removesuffix(suffix), "")
+    return ""

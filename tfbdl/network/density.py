@@ -1,0 +1,157 @@
+"""The joint density of a net's weights and data, with explicit parameters (``log_joint``)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from .. import distributions, functional, random
+from ..distributions import Prior
+from ..inference.surrogate import Surrogate, read
+from ..likelihoods import Likelihood
+from ..protocols import Params, Site
+from .sites import Learned, Untracked
+
+
+class NetworkDensity:
+    """The part of a BayesianNetwork that samplers use; it knows of no training.
+
+    Attributes:
+        net, likelihood, prior: As in BayesianNetwork.
+        random_sites: Names of the sites with a posterior.
+        site_variables: Site name -> the variable that holds its location.
+        learned: Name -> a learned parameter of likelihood or prior.
+        learned_raw: Name -> its unconstrained weight.
+    """
+
+    net: keras.Model
+    likelihood: Likelihood
+    prior: Prior
+    surrogate: Surrogate
+    random_sites: tuple[str, ...]
+    site_variables: Untracked
+    learned: dict[str, Learned]
+    learned_raw: dict[str, keras.Variable]
+    num_data_seen: keras.Variable
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """The random tensors, and the learned parameters of likelihood and prior."""
+        own = [
+            Site(name, tuple(variable.shape), None, keras.backend.standardize_dtype(variable.dtype))
+            for name, variable in self.weight_sites().items()
+        ]
+        return tuple(own) + tuple(
+            Site(name, item.shape, item.bijector, keras.config.floatx())
+            for name, item in self.learned.items()
+        )
+
+    def weight_sites(self) -> dict[str, keras.Variable]:
+        """The random sites that are weights of the net."""
+        return {n: v for n, v in self.site_variables.items.items() if n not in self.learned}
+
+    def init(self, seed: int) -> Params:
+        """A starting state: the net's weights with a little noise, learned parameters as set."""
+        key = random.key(seed, "init")
+        params: dict[str, tf.Tensor] = {}
+        for name, variable in self.weight_sites().items():
+            noise = random.normal(variable.shape, random.fold_in(key, name), variable.dtype)
+            params[name] = read(variable) + 0.01 * noise
+        return {**params, **self.learned_values({})}
+
+    def log_prior(self, params: Params) -> tf.Tensor:
+        """``sum over sites of log p(site)`` for the sites in ``params``, without Jacobians."""
+        total = tf.zeros((), keras.config.floatx())
+        for name in self.weight_sites():
+            log_prob = self.prior_of(name, params).log_prob(params[name])
+            total += tf.cast(log_prob, total.dtype)
+        for name, item in self.learned.items():
+            if name in params and item.prior is not None:
+                total += tf.cast(tf.reduce_sum(item.prior.log_prob(params[name])), total.dtype)
+        return total
+
+    def log_likelihood(self, params: Params, batch: tuple[Any, Any]) -> tf.Tensor:
+        """``log p(y | x, params)`` of each row: ``[n]``; dropout off, moving statistics fixed."""
+        outputs = self.outputs(params, batch[0])
+        return self.likelihood.log_prob(outputs, batch[1], self.likelihood_parameters(params))
+
+    def log_joint(self, params: Params, batch: tuple[Any, Any]) -> tf.Tensor:
+        """``log_prior(params) + num_data * mean(log_likelihood(params, batch))``."""
+        log_lik = self.log_likelihood(params, batch)
+        rows = tf.cast(read(self.num_data_seen), log_lik.dtype)
+        rows = tf.where(rows > 0, rows, tf.cast(tf.size(log_lik), log_lik.dtype))
+        return tf.cast(self.log_prior(params), log_lik.dtype) + rows * tf.reduce_mean(log_lik)
+
+    def outputs(self, params: Params, x: Any) -> tf.Tensor:
+        """The net's outputs with given weights, in float32 at least: ``[n, ...]``."""
+        pairs = [(v, params[name]) for name, v in self.weight_sites().items() if name in params]
+        outputs, _ = functional.apply(self.net, pairs, x)
+        return widen(outputs)
+
+    def learned_values(self, params: Params) -> dict[str, tf.Tensor]:
+        """The constrained learned parameters: those in ``params``, else the point estimates."""
+        return {
+            name: params[name] if name in params else item.constrain(read(self.learned_raw[name]))
+            for name, item in self.learned.items()
+        }
+
+    def likelihood_parameters(self, params: Params) -> dict[str, tf.Tensor]:
+        """The learned parameters that the likelihood takes, by its own names."""
+        return {
+            self.learned[name].parameter: value
+            for name, value in self.learned_values(params).items()
+            if self.learned[name].site is None
+        }
+
+    def prior_of(self, site: str, params: Params) -> Any:
+        """The prior's distribution of a site, with its learned parameters."""
+        hyper = {
+            self.learned[name].parameter: value
+            for name, value in self.learned_values(params).items()
+            if self.learned[name].site == site
+        }
+        variable = self.site_variables.items[site]
+        dtype = keras.backend.standardize_dtype(variable.dtype)
+        return self.prior.distribution(tuple(variable.shape), dtype, site, **hyper)
+
+    def constrained(self, draw: Params) -> dict[str, tf.Tensor]:
+        """From a draw of the surrogate to values in the constrained space."""
+        return {
+            name: self.learned[name].constrain(value) if name in self.learned else value
+            for name, value in draw.items()
+        }
+
+    def kl(self, draw: Params) -> tf.Tensor:
+        """KL(q || prior) in nats, of all sites; an estimate at ``draw`` where it is not closed.
+
+        Args:
+            draw: One state in the unconstrained space, as the surrogate draws it.
+        """
+        mean, stddev = self.surrogate.mean(), self.surrogate.stddev()
+        params = self.constrained(draw)
+        total = -self.surrogate.entropy()
+        for name in self.random_sites:
+            if name in self.learned:
+                cross = self.learned[name].log_prob_raw(draw[name])
+            else:
+                prior = self.prior_of(name, params)
+                cross = distributions.expected_log_prob(prior, draw[name], mean[name], stddev[name])
+                cross -= self._pruned_log_prob(name, prior)
+            total -= tf.cast(cross, total.dtype)
+        return total
+
+    def _pruned_log_prob(self, name: str, prior: Any) -> tf.Tensor | float:
+        """What pruned weights add to the prior's log density: they are no part of the model."""
+        masks = getattr(self.surrogate, "masks", {})
+        if name not in masks:
+            return 0.0
+        mask = read(masks[name])
+        return (1.0 - tf.reduce_mean(mask)) * prior.log_prob(tf.zeros_like(mask))
+
+
+def widen(outputs: Any) -> tf.Tensor:
+    """Half precision ends where the likelihood begins."""
+    outputs = tf.convert_to_tensor(outputs)
+    return tf.cast(outputs, tf.float32) if outputs.dtype.size < 4 else outputs

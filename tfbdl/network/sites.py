@@ -1,0 +1,134 @@
+"""Which variables of a net are random, and which parameters likelihood and prior learn."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from .. import functional
+from ..distributions import Prior
+from ..errors import ModelError, OptionsError, did_you_mean
+from ..likelihoods import Likelihood
+from ..protocols import Parameter
+
+SitesArgument = str | Sequence[str] | Callable[[str, keras.Variable], bool] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learned:
+    """A learned parameter of the likelihood, or of the prior of one site.
+
+    Attributes:
+        parameter: The keyword under which it goes back to likelihood or prior.
+        site: The site whose prior it belongs to; None for the likelihood's.
+        definition: Shape, bijector, start and hyperprior.
+    """
+
+    parameter: str
+    site: str | None
+    definition: Parameter
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the constrained value."""
+        return tuple(self.definition.shape)
+
+    @property
+    def bijector(self) -> Any:
+        """From the unconstrained to the constrained space, or None."""
+        return self.definition.bijector
+
+    @property
+    def prior(self) -> Any:
+        """The hyperprior of the constrained value, or None."""
+        return self.definition.prior
+
+    def constrain(self, raw: tf.Tensor) -> tf.Tensor:
+        """From the raw weight to the parameter."""
+        return raw if self.bijector is None else self.bijector.forward(raw)
+
+    def initial_raw(self) -> float:
+        """The unconstrained starting value."""
+        start = tf.constant(self.definition.initial, keras.config.floatx())
+        return float(start if self.bijector is None else self.bijector.inverse(start))
+
+    def log_prob_raw(self, raw: tf.Tensor) -> tf.Tensor:
+        """The hyperprior's log density of the raw value, Jacobian included: a scalar."""
+        total = tf.zeros((), raw.dtype)
+        if self.prior is not None:
+            total += tf.reduce_sum(self.prior.log_prob(self.constrain(raw)))
+        if self.bijector is not None:
+            total += tf.reduce_sum(self.bijector.forward_log_det_jacobian(raw, event_ndims=0))
+        return total
+
+
+class Untracked:
+    """Holds variables that belong to someone else, out of the sight of Keras' tracking."""
+
+    def __init__(self, items: Mapping[str, keras.Variable]) -> None:
+        self.items = items
+
+
+def learned_parameters(
+    likelihood: Likelihood, prior: Prior, named: Mapping[str, keras.Variable]
+) -> dict[str, Learned]:
+    """All parameters that likelihood and prior learn: ``likelihood.scale``, ``prior.<site>.scale``."""
+    learned = {
+        f"likelihood.{name}": Learned(parameter=name, site=None, definition=definition)
+        for name, definition in likelihood.parameters().items()
+    }
+    for site, variable in named.items():
+        for name, definition in prior.parameters(tuple(variable.shape), site).items():
+            learned[f"prior.{site}.{name}"] = Learned(
+                parameter=name, site=site, definition=definition
+            )
+    return learned
+
+
+def choose_sites(
+    net: keras.Model,
+    named: Mapping[str, keras.Variable],
+    sites: SitesArgument,
+    learned: Mapping[str, Learned],
+) -> list[str]:
+    """The names of the random sites, in the order of the net's weights.
+
+    Raises:
+        OptionsError: If a name or pattern matches nothing.
+        ModelError: If nothing would be random, or a random weight has a regulariser, which would
+            be a second prior.
+    """
+    trainable = {id(variable) for variable in net.trainable_variables}
+    candidates = [name for name, variable in named.items() if id(variable) in trainable]
+    candidates += [name for name in learned if name.startswith("likelihood.")]
+    if sites is None:
+        chosen = set(functional.default_sites(net))
+    elif callable(sites):
+        chosen = {name for name in candidates if name in named and sites(name, named[name])}
+    else:
+        chosen = set()
+        for pattern in [sites] if isinstance(sites, str) else sites:
+            matched = fnmatch.filter(candidates, pattern)
+            if not matched:
+                raise OptionsError(
+                    f"sites={pattern!r} matches no trainable variable."
+                    f"{did_you_mean(pattern, candidates)} Known: {', '.join(candidates)}."
+                )
+            chosen.update(matched)
+    if not chosen:
+        raise ModelError(
+            "No variable of the net would be random. Trainable variables: "
+            f"{', '.join(candidates) or 'none'}."
+        )
+    regularised = [n for n in chosen if n in named and named[n].regularizer is not None]
+    if regularised:
+        raise ModelError(
+            f"The weight {sorted(regularised)[0]!r} has a regularizer, which would be a second "
+            "prior. Remove it and say the same with prior=."
+        )
+    return [name for name in candidates if name in chosen]

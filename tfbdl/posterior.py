@@ -1,0 +1,208 @@
+"""Posterior: what every engine gives back, as draws or as a distribution that can be drawn from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tensorflow as tf
+
+from . import diagnostics, random
+from .errors import ModelError, OptionsError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+    from .network import BayesianNetwork
+
+Arrays = dict[str, np.ndarray]
+DRAWS_BYTES = 256 * 2**20
+MAX_DRAWS = 1_000
+
+
+class Posterior:
+    """A posterior as draws.
+
+    Args:
+        draws: Site name -> ``[chain, draw, ...]``, constrained values.
+        sample_stats: Name -> ``[chain, draw]``: divergences, energies, and the like.
+
+    Raises:
+        ModelError: If there are no draws, or their shapes do not agree.
+    """
+
+    def __init__(
+        self, draws: Mapping[str, Any], sample_stats: Mapping[str, Any] | None = None
+    ) -> None:
+        self._draws = {name: np.asarray(value) for name, value in draws.items()}
+        self.sample_stats = {n: np.asarray(v) for n, v in (sample_stats or {}).items()}
+        sizes = {name: value.shape[:2] for name, value in self._draws.items()}
+        if not sizes or any(len(s) < 2 or 0 in s for s in sizes.values()) or len(set(sizes.values())) > 1:
+            raise ModelError(
+                "A posterior needs draws of the shape [chain, draw, ...], equally many for each "
+                f"site. Received: {sizes}."
+            )
+
+    @property
+    def draws(self) -> Mapping[str, np.ndarray]:
+        """Site name -> ``[chain, draw, ...]``."""
+        return self._draws
+
+    @property
+    def num_draws(self) -> int:
+        """Draws of all chains together."""
+        chains, draws = next(iter(self.draws.values())).shape[:2]
+        return chains * draws
+
+    def sample(self, n: int, seed: int = 0) -> Arrays:
+        """Draw ``n`` states: site name -> ``[n, ...]``."""
+        _check_count(n)
+        return {name: value.numpy() for name, value in self.states(0, n, seed, n).items()}
+
+    def states(self, start: int, stop: int, seed: int, total: int) -> dict[str, tf.Tensor]:
+        """Draws ``start`` to ``stop`` of a sample of ``total``; the same in any partition.
+
+        As many as there are draws (or fewer): draws spread evenly over the chains, each once.
+        More: drawn with replacement.
+        """
+        available = self.num_draws
+        if total <= available:
+            order = np.random.default_rng(seed).permutation(available)[:total]
+            order = np.sort(order) if total == available else order
+        else:
+            order = np.random.default_rng(seed).integers(0, available, total)
+        index = order[start:stop]
+        return {
+            name: tf.constant(value.reshape(available, *value.shape[2:])[index])
+            for name, value in self.draws.items()
+        }
+
+    def mean(self) -> Arrays:
+        """Site name -> posterior mean."""
+        return {n: v.mean(axis=(0, 1), dtype=np.float64).astype(v.dtype) for n, v in self.draws.items()}
+
+    def stddev(self) -> Arrays:
+        """Site name -> posterior standard deviation."""
+        return {n: v.std(axis=(0, 1), dtype=np.float64).astype(v.dtype) for n, v in self.draws.items()}
+
+    def covariance(self) -> Arrays:
+        """Site name -> ``[size, size]``, the covariance of the flattened site."""
+        flat = {n: v.reshape(self.num_draws, -1) for n, v in self.draws.items()}
+        return {n: np.atleast_2d(np.cov(v.astype(np.float64), rowvar=False)) for n, v in flat.items()}
+
+    def summary(self, **options: Any) -> pd.DataFrame:
+        """A row for each number: mean, sd, hdi_low, hdi_high, ess_bulk, ess_tail, r_hat.
+
+        Args:
+            **options: Of ``tfbdl.diagnostics.summary``: ``hdi_prob``, ``max_elements``.
+        """
+        return diagnostics.summary(self.draws, **options)
+
+    def to_arviz(self) -> xr.DataTree:
+        """The draws as ArviZ reads them."""
+        return diagnostics.to_datatree(self.draws, self.sample_stats or None)
+
+    def diagnostics(self) -> list[str]:
+        """What is wrong with the draws, in plain words; empty if nothing is."""
+        return diagnostics.verdicts(self.draws, self.sample_stats or None)
+
+
+class SurrogatePosterior(Posterior):
+    """The Gaussian posterior of a BayesianNetwork: exact moments, and draws where they are asked.
+
+    Learned parameters of likelihood and prior that are point estimates stand among the sites,
+    with standard deviation zero.
+    """
+
+    def __init__(self, model: BayesianNetwork) -> None:
+        self.model = model
+        self.sample_stats: Arrays = {}
+        self._cached: Arrays | None = None
+        self._sampler = _sampler(model)
+
+    @property
+    def num_parameters(self) -> int:
+        """How many numbers one state holds."""
+        return int(self.model.surrogate.num_parameters)
+
+    @property
+    def num_draws(self) -> int:
+        """How many draws ``.draws`` holds: 1,000, or fewer where they would not fit in memory."""
+        return int(np.clip(DRAWS_BYTES // (4 * self.num_parameters), 10, MAX_DRAWS))
+
+    @property
+    def draws(self) -> Mapping[str, np.ndarray]:
+        """Site name -> ``[1, draw, ...]``, drawn on first use at seed 0."""
+        if self._cached is None:
+            self._cached = {n: v[np.newaxis] for n, v in self.sample(self.num_draws).items()}
+        return self._cached
+
+    def states(self, start: int, stop: int, seed: int, total: int) -> dict[str, tf.Tensor]:
+        """Draws ``start`` to ``stop``: draw i is a function of (seed, i) alone."""
+        return dict(self._sampler(random.key(seed, "posterior"), tf.range(start, stop)))
+
+    def mean(self) -> Arrays:
+        """Site name -> mean of the Gaussian (of the draws, for a site with a bijector)."""
+        return self._moments(self.model.surrogate.mean(), np.mean, 1.0)
+
+    def stddev(self) -> Arrays:
+        """Site name -> standard deviation of the Gaussian."""
+        return self._moments(self.model.surrogate.stddev(), np.std, 0.0)
+
+    def covariance(self) -> Arrays:
+        """Site name -> ``[size, size]``: the site's block of the Gaussian's covariance.
+
+        Raises:
+            ModelError: If a site has more than 10,000 numbers.
+        """
+        sizes = {n: int(np.prod(v.shape)) for n, v in self.model.surrogate.locs.items()}
+        largest = max(sizes, key=lambda name: sizes[name])
+        if self.num_parameters > 10_000:
+            raise ModelError(
+                f"The covariance of {self.num_parameters:,} parameters (the largest site is "
+                f"{largest!r}) is too large to write out. Use stddev()."
+            )
+        whole = self.model.surrogate.covariance().numpy()
+        ends = np.cumsum(list(sizes.values()))
+        return {
+            name: whole[end - size : end, end - size : end]
+            for (name, size), end in zip(sizes.items(), ends, strict=True)
+        }
+
+    def _moments(self, own: Mapping[str, tf.Tensor], of_draws: Any, point: float) -> Arrays:
+        moments: Arrays = {}
+        for name, value in own.items():
+            if name in self.model.learned:
+                moments[name] = of_draws(self.draws[name], axis=(0, 1))
+            else:
+                moments[name] = value.numpy()
+        for name, value in self.model.learned_values({}).items():
+            if name not in moments:
+                moments[name] = point * value.numpy()
+        return moments
+
+
+def _sampler(model: BayesianNetwork) -> Any:
+    """The compiled draw of states; kept on the model, since compiling takes its time."""
+    if getattr(model, "state_sampler", None) is None:
+        large = model.surrogate.num_parameters > 20_000
+
+        @tf.function(jit_compile=large)
+        def sample(key: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
+            keys = random.fold_in(key, index)
+            states = model.constrained(model.surrogate.sample(keys))
+            count = tf.shape(index)[0]
+            for name, value in model.learned_values({}).items():
+                if name not in states:
+                    states[name] = tf.broadcast_to(value, tf.concat([[count], tf.shape(value)], 0))
+            return states
+
+        model.state_sampler = sample
+    return model.state_sampler
+
+
+def _check_count(n: int) -> None:
+    if not isinstance(n, (int, np.integer)) or n < 1:
+        raise OptionsError(f"The number of draws must be an integer of at least 1. Received: {n!r}.")

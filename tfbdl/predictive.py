@@ -1,0 +1,398 @@
+"""Predictive: what a model says of new inputs, averaged over draws of its posterior, lazily."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from . import functional, random
+from .errors import DataError, ModelError, OptionsError
+from .likelihoods import Likelihood
+from .posterior import Posterior
+
+KEEP_BYTES = 64 * 2**20
+ACTIVATION_BYTES = 64 * 2**20
+BLOCK_BYTES = 8 * 2**20
+BISECTIONS = 60
+
+Statistic = Callable[[Likelihood, tf.Tensor, Mapping[str, tf.Tensor], Any], Any]
+"""From (likelihood, outputs of one draw, its learned parameters, extra rows) to tensors."""
+
+
+class PredictiveModel(Protocol):
+    """What a Predictive needs of a model."""
+
+    likelihood: Likelihood
+    net: Any
+
+    def outputs(self, params: Mapping[str, tf.Tensor], x: Any) -> tf.Tensor:
+        """The net's outputs under one state: ``[n, ...]``."""
+
+    def likelihood_parameters(self, params: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """The likelihood's learned parameters under one state."""
+
+
+class Predictive:
+    """``p(y | x, data) = mean over draws of p(y | x, draw)``, streamed.
+
+    Each quantity is computed when it is first asked for, draw by draw, in memory that does not
+    grow with the number of draws (outputs of at most 64 MB are kept, more with ``keep=True``).
+
+    Args:
+        model: A BayesianNetwork, or anything with likelihood, net, outputs and
+            likelihood_parameters.
+        posterior: Where the draws come from.
+        x: Inputs, ``[n, ...]`` or a mapping of such.
+        draws: How many draws to average.
+        seed: Of the draws.
+        keep: Store the outputs of all draws, however large.
+        batch_size: Rows held at once; by default as memory allows.
+
+    Raises:
+        OptionsError: If ``draws`` or ``batch_size`` is below 1.
+    """
+
+    def __init__(
+        self,
+        model: PredictiveModel,
+        posterior: Posterior,
+        x: Any,
+        draws: int = 32,
+        seed: int = 0,
+        *,
+        keep: bool = False,
+        batch_size: int | None = None,
+    ) -> None:
+        for name, value in (("draws", draws), ("batch_size", batch_size or 1)):
+            if not isinstance(value, (int, np.integer)) or value < 1:
+                raise OptionsError(f"{name} must be an integer of at least 1. Received: {value!r}.")
+        self.model, self.posterior, self.x = model, posterior, x
+        self.draws, self.seed, self.keep = int(draws), int(seed), keep
+        self.num_rows = len(tf.nest.flatten(x)[0])
+        size = functional.activation_size(model.net)
+        fitting = max(1, ACTIVATION_BYTES // (4 * size))
+        self.batch_size = min(batch_size or fitting, self.num_rows)
+        self.block = 1
+        if functional.is_vectorizable(model.net):
+            room = BLOCK_BYTES // (4 * (size * self.batch_size + functional.count(model.net.weights)))
+            self.block = int(np.clip(room, 1, self.draws))
+
+    # -- moments -----------------------------------------------------------------------------
+
+    @property
+    def mean(self) -> np.ndarray:
+        """``E[y]``, of the shape of the targets; class probabilities for classes."""
+        return self._moments[0]
+
+    @property
+    def aleatoric(self) -> np.ndarray:
+        """``E_w[Var(y | w)]``: noise that more data does not take away."""
+        return self._moments[1]
+
+    @property
+    def epistemic(self) -> np.ndarray:
+        """``Var_w(E[y | w])``: what the model does not know yet."""
+        return self._moments[2]
+
+    @property
+    def variance(self) -> np.ndarray:
+        """``Var(y) = aleatoric + epistemic``, the law of total variance."""
+        return self.aleatoric + self.epistemic
+
+    @property
+    def stddev(self) -> np.ndarray:
+        """The square root of the variance."""
+        return np.sqrt(self.variance)
+
+    @cached_property
+    def _moments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        first: np.ndarray | None = None
+        total = noise = square = 0.0
+        for mean, variance in self._stream(_conditional_moments):
+            if first is None:
+                first = mean[0]
+            shifted = mean - first  # about the first draw, so that no digits cancel
+            total = total + shifted.sum(axis=0)
+            square = square + (shifted**2).sum(axis=0)
+            noise = noise + variance.sum(axis=0)
+        offset = total / self.draws
+        return (
+            _like_outputs(first + offset),
+            _like_outputs(noise / self.draws),
+            _like_outputs(np.maximum(square / self.draws - offset**2, 0.0)),
+        )
+
+    # -- densities, quantiles, samples ---------------------------------------------------------
+
+    def log_prob(self, y: Any) -> np.ndarray:
+        """``log mean_w p(y | x, w)`` of each row, in nats: ``[n]``."""
+        peak, total = -np.inf, 0.0
+        for terms in self._stream(_log_prob, self._targets(y)):
+            block = terms.max(axis=0)
+            higher = np.maximum(peak, block)
+            safe = np.where(np.isfinite(higher), higher, 0.0)
+            with np.errstate(divide="ignore"):
+                total = total * np.exp(peak - safe) + np.exp(terms - safe).sum(axis=0)
+            peak = higher
+        with np.errstate(divide="ignore"):
+            return np.where(np.isfinite(peak), peak, 0.0) + np.log(total) - np.log(self.draws)
+
+    def expected_log_prob(self, y: Any) -> np.ndarray:
+        """``mean_w log p(y | x, w)`` of each row, in nats: ``[n]``; the ELBO's first term."""
+        return sum(terms.sum(axis=0) for terms in self._stream(_log_prob, self._targets(y))) / self.draws
+
+    def cdf(self, y: Any) -> np.ndarray:
+        """``P(Y <= y)`` of each output dimension, of the shape of the mean."""
+        y = np.asarray(y, np.float64)
+        y = np.broadcast_to(y.reshape(self.mean.shape) if y.size == self.mean.size else y, self.mean.shape)
+        return self._cdf(y[np.newaxis])[0]
+
+    def quantile(self, q: Any) -> np.ndarray:
+        """The quantile of each output dimension, by bisection on the mixture's cdf.
+
+        Args:
+            q: A probability strictly between 0 and 1, or a list of such.
+
+        Returns:
+            An array of the shape of the mean; ``[len(q), ...]`` for a list.
+        """
+        levels = np.atleast_1d(np.asarray(q, np.float64))
+        if not ((levels > 0) & (levels < 1)).all():
+            raise OptionsError(f"q must be strictly between 0 and 1. Received: {q!r}.")
+        if self.model.likelihood.is_classification:
+            raise ModelError(
+                f"The likelihood {self.model.likelihood.name!r} is over classes, which have no "
+                "quantiles. Use probs, entropy or mutual_information."
+            )
+        target = levels.reshape(-1, *[1] * self.mean.ndim)
+        width = 10.0 * (self.stddev + 1e-12)
+        low = np.broadcast_to(self.mean - width, (len(levels), *self.mean.shape)).copy()
+        high = np.broadcast_to(self.mean + width, low.shape).copy()
+        for _ in range(BISECTIONS):  # widen until the quantile is inside
+            below, above = self._cdf(low) >= target, self._cdf(high) < target
+            if not (below.any() or above.any()):
+                break
+            width = 2.0 * width
+            low, high = np.where(below, self.mean - width, low), np.where(above, self.mean + width, high)
+        for _ in range(BISECTIONS):
+            middle = 0.5 * (low + high)
+            if np.all(high - low <= 1e-7 * (self.stddev + np.abs(middle) * 1e-3)):
+                break
+            smaller = self._cdf(middle) < target
+            low, high = np.where(smaller, middle, low), np.where(smaller, high, middle)
+        found = np.round(high) if self.model.likelihood.is_discrete else 0.5 * (low + high)
+        return found if np.ndim(q) else found[0]
+
+    def interval(self, level: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
+        """The central interval that holds ``level`` of the predictive mass: (low, high)."""
+        if not 0.0 < level < 1.0:
+            raise OptionsError(f"level must be strictly between 0 and 1. Received: {level!r}.")
+        low, high = self.quantile([(1.0 - level) / 2.0, (1.0 + level) / 2.0])
+        return low, high
+
+    def sample(self, k: int = 1, seed: int = 0) -> np.ndarray:
+        """Draw ``k`` targets for each row: ``[k, ...]`` before the shape of a target."""
+        chosen = np.random.default_rng(seed).integers(0, self.draws, k)
+        samples: list[np.ndarray | None] = [None] * k
+        for draw, outputs, parameters in self._all_outputs():
+            for place in np.flatnonzero(chosen == draw):
+                pair = tf.bitcast(random.key(seed, "predictive", int(place)), tf.int32)
+                single = self.model.likelihood.elementwise(outputs, parameters)
+                samples[place] = single.sample(seed=pair).numpy()
+        return np.stack([sample for sample in samples if sample is not None])
+
+    # -- classes -----------------------------------------------------------------------------
+
+    @property
+    def probs(self) -> np.ndarray:
+        """Class probabilities, ``[n, ..., classes]`` (of a one, for Bernoulli)."""
+        self._require_classes("probs")
+        return self._classes[0]
+
+    @property
+    def entropy(self) -> np.ndarray:
+        """Entropy of the predictive probabilities in nats; the total uncertainty."""
+        self._require_classes("entropy")
+        return self._classes[1]
+
+    @property
+    def expected_entropy(self) -> np.ndarray:
+        """``E_w[entropy of p(y | x, w)]`` in nats; the aleatoric part."""
+        self._require_classes("expected_entropy")
+        return self._classes[2]
+
+    @property
+    def mutual_information(self) -> np.ndarray:
+        """Of label and weights, in nats: ``entropy - expected_entropy``; the epistemic part."""
+        return self.entropy - self.expected_entropy
+
+    @cached_property
+    def _classes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        total = conditional = 0.0
+        for probs in self._stream(_probs):
+            total = total + probs.sum(axis=0)
+            conditional = conditional + self._entropy_of(probs).sum(axis=0)
+        mean = total / self.draws
+        return _like_outputs(mean), self._entropy_of(mean), conditional / self.draws
+
+    def _entropy_of(self, probs: np.ndarray) -> np.ndarray:
+        if self.model.likelihood.name == "bernoulli":
+            return _plogp(probs) + _plogp(1.0 - probs)
+        return _plogp(probs).sum(axis=-1)
+
+    def _require_classes(self, name: str) -> None:
+        if not self.model.likelihood.is_classification:
+            raise ModelError(
+                f"{name} is for classes; the likelihood is {self.model.likelihood.name!r}. "
+                "Use mean, aleatoric, epistemic or interval."
+            )
+
+    # -- the stream of outputs ---------------------------------------------------------------
+
+    def outputs(self) -> np.ndarray:
+        """The net's outputs under all draws: ``[draws, n, ...]``."""
+        return np.stack([outputs.numpy() for _, outputs, _ in self._all_outputs()])
+
+    def _cdf(self, values: np.ndarray) -> np.ndarray:
+        """The mixture's cdf at ``values [q, n, ...]``."""
+        rows_first = np.moveaxis(values, 0, 1)
+        total = sum(terms.sum(axis=0) for terms in self._stream(_cdf, rows_first))
+        return np.moveaxis(total / self.draws, 1, 0)
+
+    def _stream(self, statistic: Statistic, extra: Any = None) -> Iterator[Any]:
+        """Yield ``statistic`` for blocks of draws: arrays ``[block, n, ...]`` in float64."""
+        for start in range(0, self.draws, self.block):
+            stop = min(start + self.block, self.draws)
+            yield _joined([
+                self._compiled(statistic)(
+                    *self._outputs_of(start, stop, rows),
+                    None if extra is None else tf.convert_to_tensor(extra[rows]),
+                )
+                for rows in self._row_slices()
+            ])
+
+    def _all_outputs(self) -> Iterator[tuple[int, tf.Tensor, dict[str, tf.Tensor]]]:
+        """Yield (draw, outputs of all rows, learned parameters) one draw after the other."""
+        for start in range(0, self.draws, self.block):
+            stop = min(start + self.block, self.draws)
+            parts = [self._outputs_of(start, stop, rows) for rows in self._row_slices()]
+            outputs = tf.concat([part[0] for part in parts], axis=1)
+            for i in range(stop - start):
+                yield start + i, outputs[i], {n: v[i] for n, v in parts[0][1].items()}
+
+    def _outputs_of(self, start: int, stop: int, rows: slice) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """Outputs ``[block, rows, ...]`` and learned parameters ``[block, ...]``."""
+        place = (start, rows.start)
+        if place in self._kept:
+            return self._kept[place]
+        if self._states_at != start:  # the states of a block serve all its rows
+            self._states = self.posterior.states(start, stop, self.seed, self.draws)
+            self._states_at = start
+        x = tf.nest.map_structure(lambda part: tf.convert_to_tensor(part[rows]), self.x)
+        outputs, parameters = _forward(self.model, self.block > 1)(self._states, x)
+        if self.keep or self._size_of_all(outputs) <= KEEP_BYTES:
+            self._kept[place] = (outputs, parameters)
+        return outputs, parameters
+
+    def _size_of_all(self, outputs: tf.Tensor) -> int:
+        block, rows = outputs.shape[:2]
+        return int(np.prod(outputs.shape)) * outputs.dtype.size * self.draws * self.num_rows // (block * rows)
+
+    @cached_property
+    def _kept(self) -> dict[tuple[int, int], tuple[tf.Tensor, dict[str, tf.Tensor]]]:
+        return {}
+
+    _states: dict[str, tf.Tensor]
+    _states_at: int | None = None
+
+    def _row_slices(self) -> Iterator[slice]:
+        for start in range(0, self.num_rows, self.batch_size):
+            yield slice(start, min(start + self.batch_size, self.num_rows))
+
+    def _compiled(self, statistic: Statistic) -> Any:
+        likelihood = self.model.likelihood
+        cache = _cache_of(self.model)
+        if statistic not in cache:
+
+            def of_block(outputs: tf.Tensor, parameters: dict[str, tf.Tensor], extra: Any) -> Any:
+                def of_draw(draw: dict[str, Any]) -> Any:
+                    own = {name: value for name, value in draw.items() if name != "outputs"}
+                    return statistic(likelihood, draw["outputs"], own, extra)
+
+                return functional.map_draws(of_draw, {"outputs": outputs, **parameters}, vectorize=False)
+
+            cache[statistic] = tf.function(of_block, reduce_retracing=True)
+        return cache[statistic]
+
+    def _targets(self, y: Any) -> np.ndarray:
+        y = np.asarray(y)
+        if len(y) != self.num_rows:
+            raise DataError(
+                f"Expected one target for each of {self.num_rows} rows. Received: {len(y)}."
+            )
+        return y
+
+
+def _conditional_moments(likelihood: Likelihood, outputs: tf.Tensor, own: Any, extra: Any) -> Any:
+    return likelihood.mean(outputs, own), likelihood.variance(outputs, own)
+
+
+def _probs(likelihood: Likelihood, outputs: tf.Tensor, own: Any, extra: Any) -> tf.Tensor:
+    return likelihood.mean(outputs, own)
+
+
+def _log_prob(likelihood: Likelihood, outputs: tf.Tensor, own: Any, y: tf.Tensor) -> tf.Tensor:
+    return likelihood.log_prob(outputs, y, own)
+
+
+def _cdf(likelihood: Likelihood, outputs: tf.Tensor, own: Any, values: tf.Tensor) -> tf.Tensor:
+    single = likelihood.elementwise(outputs, own)
+    by_level = tf.cast(tf.experimental.numpy.moveaxis(values, 1, 0), outputs.dtype)
+    return tf.experimental.numpy.moveaxis(single.cdf(by_level), 0, 1)
+
+
+def _forward(model: PredictiveModel, vectorize: bool) -> Any:
+    """The compiled run of the net under a block of states; kept, since tracing takes its time."""
+    cache = _cache_of(model)
+    if ("forward", vectorize) not in cache:
+
+        def forward(states: dict[str, tf.Tensor], x: Any) -> Any:
+            def one(state: dict[str, tf.Tensor]) -> Any:
+                return model.outputs(state, x), model.likelihood_parameters(state)
+
+            return functional.map_draws(one, states, vectorize=vectorize)
+
+        cache["forward", vectorize] = tf.function(forward, reduce_retracing=True)
+    return cache["forward", vectorize]
+
+
+def _cache_of(model: Any) -> dict[Any, Any]:
+    if getattr(model, "predictive_functions", None) is None:
+        model.predictive_functions = _Functions()
+    return model.predictive_functions.compiled
+
+
+class _Functions:
+    """Compiled functions of one model, in an object that Keras does not track."""
+
+    def __init__(self) -> None:
+        self.compiled: dict[Any, Any] = {}
+
+
+def _joined(parts: list[Any]) -> Any:
+    """Join row batches ``[block, rows, ...]`` of tensors, or of tuples of tensors, as float64."""
+    if isinstance(parts[0], tuple):
+        return tuple(_joined(list(column)) for column in zip(*parts, strict=True))
+    return np.concatenate([part.numpy() for part in parts], axis=1).astype(np.float64)
+
+
+def _plogp(probs: np.ndarray) -> np.ndarray:
+    return -probs * np.log(np.maximum(probs, np.finfo(np.float64).tiny))
+
+
+def _like_outputs(value: np.ndarray) -> np.ndarray:
+    return np.asarray(value, np.float64)
