@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 from tfbdl.data import DataInfo, Dataset, as_dataset, check_like
-from tfbdl.data_info import Moments
+from tfbdl.data.info import Moments
 from tfbdl.errors import DataError
 
 X = np.arange(22, dtype="float64").reshape(11, 2)
@@ -183,7 +183,7 @@ def test_batches_end_after_one_epoch_without_repeat():
 
 
 def test_every_place_of_a_row_is_equally_likely():
-    from tfbdl.data_batches import permutation
+    from tfbdl.data.batches import permutation
 
     draw = tf.function(lambda epoch: permutation(6, 1, epoch))
     orders = np.array([draw(tf.constant(epoch)) for epoch in range(600)])

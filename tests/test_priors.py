@@ -13,11 +13,6 @@ import scipy.special
 import scipy.stats
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
-
-from tfbdl import distributions, registry
-from tfbdl.config import make
-from tfbdl.errors import ModelError, OptionsError, SpecError, UnknownNameError
-from tfbdl.specs import PriorSpec
 from tfbdl_priors import config, tfbdl_priors
 from tfbdl_priors.empirical_normal import EmpiricalNormal
 from tfbdl_priors.horseshoe import FLOOR, Horseshoe
@@ -26,6 +21,11 @@ from tfbdl_priors.layerwise import Layerwise
 from tfbdl_priors.normal import Normal
 from tfbdl_priors.scale_mixture import ScaleMixture
 from tfbdl_priors.student_t import StudentT
+
+from tfbdl import distributions, registry
+from tfbdl.config import make
+from tfbdl.errors import ModelError, OptionsError, SpecError, UnknownNameError
+from tfbdl.specs import PriorSpec
 
 
 def horseshoe_log_density(w, tau):

@@ -69,14 +69,13 @@ def fit(
         fit.metrics["nll"], fit.predict(x).interval(0.9)
         ```
     """
-    spec = _spec(model, data, engine, prior, model_options, engine_options, prior_options,
-                 data_options, seed)
-    checked = _checked(spec, model)
-    from . import run
-
-    return run.execute(
-        checked, model=_object(model), data=_object(data), out=out, on_step=on_step
+    spec = _spec(
+        model, data, engine, prior, model_options, engine_options, prior_options, data_options, seed
     )
+    checked = _checked(spec, model)
+    from . import _backend, run  # noqa: F401 - the gate, then TensorFlow
+
+    return run.execute(checked, model=_object(model), data=_object(data), out=out, on_step=on_step)
 
 
 def plan(
@@ -96,8 +95,9 @@ def plan(
     Raises:
         TfbdlError: As ``fit`` does, as far as can be told without looking at the data.
     """
-    spec = _spec(model, data, engine, prior, model_options, engine_options, prior_options,
-                 data_options, seed)
+    spec = _spec(
+        model, data, engine, prior, model_options, engine_options, prior_options, data_options, seed
+    )
     return _checked(spec, model)
 
 
@@ -124,13 +124,14 @@ def build(
         )
     spec = _spec(model, data, None, prior, model_options, None, prior_options, data_options, seed)
     checked = _checked(spec, model)
-    from . import run
+    from . import _backend, run  # noqa: F401 - the gate, then TensorFlow
 
     return run.build_model(checked, run.load_data(checked, _object(data)).info)
 
 
-def execute(spec: RunSpec, *, out: str | os.PathLike[str] | None = None,
-            on_step: OnStep | None = None) -> Fit:
+def execute(
+    spec: RunSpec, *, out: str | os.PathLike[str] | None = None, on_step: OnStep | None = None
+) -> Fit:
     """Carry out a run that is given in plain values, as the command line does.
 
     Raises:
@@ -142,13 +143,19 @@ def execute(spec: RunSpec, *, out: str | os.PathLike[str] | None = None,
             "tfbdl.resume(dir, model=..., data=...)."
         )
     checked = planning.plan(spec)
-    from . import run
+    from . import _backend, run  # noqa: F401 - the gate, then TensorFlow
 
     return run.execute(checked, out=out, on_step=on_step)
 
 
-def resume(path: str | os.PathLike[str], *, model: Any = None, data: Any = None,
-           draws: int | None = None, on_step: OnStep | None = None) -> Fit:
+def resume(
+    path: str | os.PathLike[str],
+    *,
+    model: Any = None,
+    data: Any = None,
+    draws: int | None = None,
+    on_step: OnStep | None = None,
+) -> Fit:
     """Go on with a stopped run from its last whole checkpoint, to the result it would have had.
 
     Args:
@@ -164,7 +171,7 @@ def resume(path: str | os.PathLike[str], *, model: Any = None, data: Any = None,
     """
     folder = RunFolder(Path(path))
     spec = folder.read_spec()
-    from . import run
+    from . import _backend, run  # noqa: F401 - the gate, then TensorFlow
 
     return run.resume(folder, spec, model=model, data=data, draws=draws, on_step=on_step)
 
@@ -177,14 +184,22 @@ def load(path: str | os.PathLike[str]) -> Any:
         CheckpointError: If a file was altered or cut short.
     """
     path = Path(path)
-    from . import fitted
+    from . import _backend, fitted  # noqa: F401 - the gate, then TensorFlow
 
     return fitted.load_model(path) if path.suffix == ".keras" else fitted.load(path)
 
 
-def _spec(model: Any, data: Any, engine: str | None, prior: Any, model_options: Options | None,
-          engine_options: Options | None, prior_options: Options | None,
-          data_options: Options | None, seed: int) -> RunSpec:
+def _spec(
+    model: Any,
+    data: Any,
+    engine: str | None,
+    prior: Any,
+    model_options: Options | None,
+    engine_options: Options | None,
+    prior_options: Options | None,
+    data_options: Options | None,
+    seed: int,
+) -> RunSpec:
     if prior is not None and not isinstance(prior, str):  # a Prior is its name and its options
         if prior_options or not getattr(prior, "name", None):
             raise OptionsError(

@@ -167,7 +167,9 @@ def _option_field(config: type[Config], name: str) -> OptionField:
     info = config.model_fields[name]
     where = f"{config.__name__}.{name}"
     if not info.description:
-        raise SpecError(f"{where} has no description. Declare it with tfbdl.Field(..., description=...).")
+        raise SpecError(
+            f"{where} has no description. Declare it with tfbdl.Field(..., description=...)."
+        )
     optional, hint = _without_none(info.annotation)
     choices: tuple[Any, ...] = ()
     item: Kind

@@ -19,7 +19,9 @@ class UnknownNameError(TfbdlError, KeyError):
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         known = sorted(known)
         listed = ", ".join(known) or "none"
-        super().__init__(f"No {kind} is named {name!r}.{did_you_mean(name, known)} Known: {listed}.")
+        super().__init__(
+            f"No {kind} is named {name!r}.{did_you_mean(name, known)} Known: {listed}."
+        )
         self.kind, self.name, self.known = kind, name, known
 
     def __reduce__(self) -> tuple[type, tuple[str, str, list[str]]]:

@@ -11,8 +11,7 @@ import keras
 import numpy as np
 
 from . import evaluation, planning, runs
-from .data import DataInfo, as_dataset
-from .data_checks import check_like
+from .data import DataInfo, as_dataset, check_like
 from .errors import CheckpointError, ModelError, RunError
 from .posterior import Posterior, SurrogatePosterior
 from .predictive import Predictive
@@ -36,9 +35,17 @@ class Fit:
         path: The run's folder, or None.
     """
 
-    def __init__(self, *, model: Any, posterior: Posterior | None,
-                 history: Mapping[str, list[float]], metrics: Mapping[str, float], spec: RunSpec,
-                 info: DataInfo | None = None, path: Path | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        model: Any,
+        posterior: Posterior | None,
+        history: Mapping[str, list[float]],
+        metrics: Mapping[str, float],
+        spec: RunSpec,
+        info: DataInfo | None = None,
+        path: Path | None = None,
+    ) -> None:
         self.model, self.posterior = model, posterior
         self.history, self.metrics = dict(history), dict(metrics)
         self.spec, self.info, self.path = spec, info, path
@@ -99,7 +106,9 @@ class Fit:
             RunError: If the engine has no draws to add to, or the run has no folder.
         """
         if self.path is None:
-            raise RunError("Only a run with a folder can be extended: give tfbdl.fit(..., out=DIR).")
+            raise RunError(
+                "Only a run with a folder can be extended: give tfbdl.fit(..., out=DIR)."
+            )
         from . import api
 
         return api.resume(self.path, draws=draws)

@@ -39,7 +39,11 @@ class Posterior:
         self._draws = {name: np.asarray(value) for name, value in draws.items()}
         self.sample_stats = {n: np.asarray(v) for n, v in (sample_stats or {}).items()}
         sizes = {name: value.shape[:2] for name, value in self._draws.items()}
-        if not sizes or any(len(s) < 2 or 0 in s for s in sizes.values()) or len(set(sizes.values())) > 1:
+        if (
+            not sizes
+            or any(len(s) < 2 or 0 in s for s in sizes.values())
+            or len(set(sizes.values())) > 1
+        ):
             raise ModelError(
                 "A posterior needs draws of the shape [chain, draw, ...], equally many for each "
                 f"site. Received: {sizes}."
@@ -81,16 +85,22 @@ class Posterior:
 
     def mean(self) -> Arrays:
         """Site name -> posterior mean."""
-        return {n: v.mean(axis=(0, 1), dtype=np.float64).astype(v.dtype) for n, v in self.draws.items()}
+        return {
+            n: v.mean(axis=(0, 1), dtype=np.float64).astype(v.dtype) for n, v in self.draws.items()
+        }
 
     def stddev(self) -> Arrays:
         """Site name -> posterior standard deviation."""
-        return {n: v.std(axis=(0, 1), dtype=np.float64).astype(v.dtype) for n, v in self.draws.items()}
+        return {
+            n: v.std(axis=(0, 1), dtype=np.float64).astype(v.dtype) for n, v in self.draws.items()
+        }
 
     def covariance(self) -> Arrays:
         """Site name -> ``[size, size]``, the covariance of the flattened site."""
         flat = {n: v.reshape(self.num_draws, -1) for n, v in self.draws.items()}
-        return {n: np.atleast_2d(np.cov(v.astype(np.float64), rowvar=False)) for n, v in flat.items()}
+        return {
+            n: np.atleast_2d(np.cov(v.astype(np.float64), rowvar=False)) for n, v in flat.items()
+        }
 
     def summary(self, **options: Any) -> pd.DataFrame:
         """A row for each number: mean, sd, hdi_low, hdi_high, ess_bulk, ess_tail, r_hat.
@@ -205,4 +215,6 @@ def _sampler(model: BayesianNetwork) -> Any:
 
 def _check_count(n: int) -> None:
     if not isinstance(n, (int, np.integer)) or n < 1:
-        raise OptionsError(f"The number of draws must be an integer of at least 1. Received: {n!r}.")
+        raise OptionsError(
+            f"The number of draws must be an integer of at least 1. Received: {n!r}."
+        )

@@ -78,7 +78,9 @@ class Predictive:
         self.batch_size = min(batch_size or fitting, self.num_rows)
         self.block = 1
         if functional.is_vectorizable(model.net):
-            room = BLOCK_BYTES // (4 * (size * self.batch_size + functional.count(model.net.weights)))
+            room = BLOCK_BYTES // (
+                4 * (size * self.batch_size + functional.count(model.net.weights))
+            )
             self.block = int(np.clip(room, 1, self.draws))
 
     # -- moments -----------------------------------------------------------------------------
@@ -143,12 +145,17 @@ class Predictive:
 
     def expected_log_prob(self, y: Any) -> np.ndarray:
         """``mean_w log p(y | x, w)`` of each row, in nats: ``[n]``; the ELBO's first term."""
-        return sum(terms.sum(axis=0) for terms in self._stream(_log_prob, self._targets(y))) / self.draws
+        return (
+            sum(terms.sum(axis=0) for terms in self._stream(_log_prob, self._targets(y)))
+            / self.draws
+        )
 
     def cdf(self, y: Any) -> np.ndarray:
         """``P(Y <= y)`` of each output dimension, of the shape of the mean."""
         y = np.asarray(y, np.float64)
-        y = np.broadcast_to(y.reshape(self.mean.shape) if y.size == self.mean.size else y, self.mean.shape)
+        y = np.broadcast_to(
+            y.reshape(self.mean.shape) if y.size == self.mean.size else y, self.mean.shape
+        )
         return self._cdf(y[np.newaxis])[0]
 
     def quantile(self, q: Any) -> np.ndarray:
@@ -177,7 +184,10 @@ class Predictive:
             if not (below.any() or above.any()):
                 break
             width = 2.0 * width
-            low, high = np.where(below, self.mean - width, low), np.where(above, self.mean + width, high)
+            low, high = (
+                np.where(below, self.mean - width, low),
+                np.where(above, self.mean + width, high),
+            )
         for _ in range(BISECTIONS):
             middle = 0.5 * (low + high)
             if np.all(high - low <= 1e-7 * (self.stddev + np.abs(middle) * 1e-3)):
@@ -267,13 +277,15 @@ class Predictive:
         """Yield ``statistic`` for blocks of draws: arrays ``[block, n, ...]`` in float64."""
         for start in range(0, self.draws, self.block):
             stop = min(start + self.block, self.draws)
-            yield _joined([
-                self._compiled(statistic)(
-                    *self._outputs_of(start, stop, rows),
-                    None if extra is None else tf.convert_to_tensor(extra[rows]),
-                )
-                for rows in self._row_slices()
-            ])
+            yield _joined(
+                [
+                    self._compiled(statistic)(
+                        *self._outputs_of(start, stop, rows),
+                        None if extra is None else tf.convert_to_tensor(extra[rows]),
+                    )
+                    for rows in self._row_slices()
+                ]
+            )
 
     def _all_outputs(self) -> Iterator[tuple[int, tf.Tensor, dict[str, tf.Tensor]]]:
         """Yield (draw, outputs of all rows, learned parameters) one draw after the other."""
@@ -284,7 +296,9 @@ class Predictive:
             for i in range(stop - start):
                 yield start + i, outputs[i], {n: v[i] for n, v in parts[0][1].items()}
 
-    def _outputs_of(self, start: int, stop: int, rows: slice) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+    def _outputs_of(
+        self, start: int, stop: int, rows: slice
+    ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """Outputs ``[block, rows, ...]`` and learned parameters ``[block, ...]``."""
         place = (start, rows.start)
         if place in self._kept:
@@ -300,7 +314,13 @@ class Predictive:
 
     def _size_of_all(self, outputs: tf.Tensor) -> int:
         block, rows = outputs.shape[:2]
-        return int(np.prod(outputs.shape)) * outputs.dtype.size * self.draws * self.num_rows // (block * rows)
+        return (
+            int(np.prod(outputs.shape))
+            * outputs.dtype.size
+            * self.draws
+            * self.num_rows
+            // (block * rows)
+        )
 
     @cached_property
     def _kept(self) -> dict[tuple[int, int], tuple[tf.Tensor, dict[str, tf.Tensor]]]:
@@ -323,7 +343,9 @@ class Predictive:
                     own = {name: value for name, value in draw.items() if name != "outputs"}
                     return statistic(likelihood, draw["outputs"], own, extra)
 
-                return functional.map_draws(of_draw, {"outputs": outputs, **parameters}, vectorize=False)
+                return functional.map_draws(
+                    of_draw, {"outputs": outputs, **parameters}, vectorize=False
+                )
 
             cache[statistic] = tf.function(of_block, reduce_retracing=True)
         return cache[statistic]

@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from . import evaluation, planning, registry, runs
+from . import evaluation, planning, registry
 from .data import DataInfo, Dataset, as_dataset
 from .errors import OptionsError, RunCancelled, RunError
 from .fitted import Fit, load
@@ -25,8 +25,14 @@ from .runs import MetricsWriter, RunFolder
 from .specs import RunSpec
 
 
-def execute(plan: Plan, *, model: Any = None, data: Any = None,
-            out: str | os.PathLike[str] | None = None, on_step: OnStep | None = None) -> Fit:
+def execute(
+    plan: Plan,
+    *,
+    model: Any = None,
+    data: Any = None,
+    out: str | os.PathLike[str] | None = None,
+    on_step: OnStep | None = None,
+) -> Fit:
     """Carry out a plan, in a folder if ``out`` is given.
 
     Args:
@@ -46,8 +52,15 @@ def execute(plan: Plan, *, model: Any = None, data: Any = None,
         return _in_folder(folder, plan, spec, model, data, on_step)
 
 
-def resume(folder: RunFolder, spec: RunSpec, *, model: Any = None, data: Any = None,
-           draws: int | None = None, on_step: OnStep | None = None) -> Fit:
+def resume(
+    folder: RunFolder,
+    spec: RunSpec,
+    *,
+    model: Any = None,
+    data: Any = None,
+    draws: int | None = None,
+    on_step: OnStep | None = None,
+) -> Fit:
     """Go on with a run; one that is done is read, unless more draws are asked for.
 
     Raises:
@@ -61,8 +74,9 @@ def resume(folder: RunFolder, spec: RunSpec, *, model: Any = None, data: Any = N
     if model is None:
         plan = planning.plan(spec)
     else:
-        plan = planning.plan(spec, offered=planning.offered(model),
-                             default_engine=planning.default_engine_for(model))
+        plan = planning.plan(
+            spec, offered=planning.offered(model), default_engine=planning.default_engine_for(model)
+        )
     with folder.worker():
         return _in_folder(folder, plan, spec, model, data, on_step)
 
@@ -89,8 +103,7 @@ def build_model(plan: Plan, info: DataInfo | None) -> Any:
     return registry.resolve(plan.model.factory)(plan.model_options, info, prior, plan.run.seed)
 
 
-def _carry_out(plan: Plan, model: Any, data: Any, context: Context, *,
-               on_info: Any = None) -> Fit:
+def _carry_out(plan: Plan, model: Any, data: Any, context: Context, *, on_info: Any = None) -> Fit:
     started = time.perf_counter()
     dataset = load_data(plan, data)
     info = dataset.info if isinstance(dataset, Dataset) else None
@@ -99,8 +112,14 @@ def _carry_out(plan: Plan, model: Any, data: Any, context: Context, *,
     made = build_model(plan, info) if plan.model is not None else _own_copy(plan, model)
     engine = registry.resolve(plan.engine.factory)(plan.engine_options)
     result: EngineResult = engine.fit(made, dataset, context)
-    fit = Fit(model=made, posterior=result.posterior, history=result.history, metrics={},
-              spec=plan.run, info=info)
+    fit = Fit(
+        model=made,
+        posterior=result.posterior,
+        history=result.history,
+        metrics={},
+        spec=plan.run,
+        info=info,
+    )
     fit.metrics = {**result.metrics, **_scores(fit, dataset)}
     fit.metrics["seconds"] = time.perf_counter() - started
     return fit
@@ -129,8 +148,9 @@ def _scores(fit: Fit, dataset: Any) -> dict[str, float]:
     return {f"train_{name}": value for name, value in scores.items()}
 
 
-def _in_folder(folder: RunFolder, plan: Plan, spec: RunSpec, model: Any, data: Any,
-               on_step: OnStep | None) -> Fit:
+def _in_folder(
+    folder: RunFolder, plan: Plan, spec: RunSpec, model: Any, data: Any, on_step: OnStep | None
+) -> Fit:
     with MetricsWriter(folder.metrics_path) as writer:
         watch = _Watch(folder, writer, on_step)
         context = Context(seed=plan.run.seed, on_step=watch.on_step, checkpoints=watch)
@@ -186,8 +206,12 @@ class _Watch:
 
 def _providers(plan: Plan) -> dict[str, Any]:
     known = registry.registry()
-    parts = {"model": (known.models, plan.model), "engine": (known.engines, plan.engine),
-             "prior": (known.priors, plan.prior), "dataset": (known.datasets, plan.data)}
+    parts = {
+        "model": (known.models, plan.model),
+        "engine": (known.engines, plan.engine),
+        "prior": (known.priors, plan.prior),
+        "dataset": (known.datasets, plan.data),
+    }
     providers = {}
     for kind, (catalog, spec) in parts.items():
         with contextlib.suppress(KeyError):
@@ -205,8 +229,10 @@ def _fingerprints(model: Any, data: Any) -> dict[str, str]:
         if isinstance(data, Mapping):
             prints["data"] = _digest((name, np.asarray(data[name])) for name in sorted(data))
         else:
-            prints["data"] = as_dataset(data).fingerprint() if not _is_frame(data) else _digest(
-                [("frame", data.to_csv())]
+            prints["data"] = (
+                as_dataset(data).fingerprint()
+                if not _is_frame(data)
+                else _digest([("frame", data.to_csv())])
             )
     return prints
 
@@ -219,7 +245,10 @@ def _parts_of_model(model: Any) -> Iterator[tuple[str, Any]]:
     yield "class", type(model).__qualname__
     if hasattr(model, "get_config"):
         with contextlib.suppress(Exception):  # what has no plain configuration has its shapes
-            yield "config", json.dumps(_without_names(model.get_config()), sort_keys=True, default=str)
+            yield (
+                "config",
+                json.dumps(_without_names(model.get_config()), sort_keys=True, default=str),
+            )
     for site in getattr(model, "sites", ()) or ():
         if hasattr(site, "shape"):
             yield site.name, str(site.shape)
@@ -231,7 +260,9 @@ def _parts_of_model(model: Any) -> Iterator[tuple[str, Any]]:
 def _without_names(config: Any) -> Any:
     """A configuration without the numbers that Keras adds to names."""
     if isinstance(config, Mapping):
-        return {k: _without_names(v) for k, v in config.items() if k not in ("name", "shared_object_id")}
+        return {
+            k: _without_names(v) for k, v in config.items() if k not in ("name", "shared_object_id")
+        }
     return [_without_names(v) for v in config] if isinstance(config, (list, tuple)) else config
 
 

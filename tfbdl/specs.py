@@ -74,8 +74,12 @@ class Spec:
 
     def __post_init__(self) -> None:
         check_name(self.name)
-        if not (isinstance(self.summary, str) and self.summary.strip() and "\n" not in self.summary):
-            raise SpecError(f"{self.name}: the summary must be one line. Received: {self.summary!r}.")
+        if not (
+            isinstance(self.summary, str) and self.summary.strip() and "\n" not in self.summary
+        ):
+            raise SpecError(
+                f"{self.name}: the summary must be one line. Received: {self.summary!r}."
+            )
         check_address(self.name, self.factory)
         fields_of(self.config)
         object.__setattr__(self, "references", tuple(self.references))

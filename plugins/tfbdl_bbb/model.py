@@ -43,8 +43,14 @@ def build(options: BBBOptions, info: DataInfo, prior: Prior, seed: int) -> tfbdl
     if options.posterior == "low_rank":
         posterior_options["rank"] = options.rank
     model = tfbdl.BayesianNetwork(
-        net, likelihood, prior, posterior=options.posterior, posterior_options=posterior_options,
-        kl_weight=options.kl_weight, num_data=info.num_rows, name="bbb",
+        net,
+        likelihood,
+        prior,
+        posterior=options.posterior,
+        posterior_options=posterior_options,
+        kl_weight=options.kl_weight,
+        num_data=info.num_rows,
+        name="bbb",
     )
     model.rng_seed.assign(seed)
     return model
@@ -70,8 +76,9 @@ def _convolutional(options: BBBOptions, x: Any) -> Any:
     if len(x.shape) == 3:
         x = keras.layers.Reshape((*x.shape[1:], 1))(x)
     for filters in options.filters:
-        x = keras.layers.Conv2D(filters, options.kernel_size, padding="same",
-                                activation=options.activation)(x)
+        x = keras.layers.Conv2D(
+            filters, options.kernel_size, padding="same", activation=options.activation
+        )(x)
         x = keras.layers.MaxPooling2D(2, padding="same")(x)
     return keras.layers.Flatten()(x)
 

@@ -39,7 +39,9 @@ class VariationalOptions(Config):
         "best weights are put back. None: train to the end.",
     )
     steps_per_execution: int | None = Field(
-        None, ge=1, description="Steps between looks at metrics and cancel; none: by the net's size."
+        None,
+        ge=1,
+        description="Steps between looks at metrics and cancel; none: by the net's size.",
     )
     checkpoint_seconds: float = Field(
         30.0, ge=0, description="Least time between checkpoints, which are at the ends of epochs."

@@ -46,8 +46,13 @@ class Variational:
                 raise CapabilityError(
                     f"A {type(model).__name__} offers neither training nor a log joint."
                 )
-            model = SurrogateModel(model, options.posterior, rank=options.rank,
-                                   num_samples=options.num_samples, seed=context.seed)
+            model = SurrogateModel(
+                model,
+                options.posterior,
+                rank=options.rank,
+                num_samples=options.num_samples,
+                seed=context.seed,
+            )
         train, validation = data, None
         if options.validation_split and data is not None:
             train, validation = data.validation_split(options.validation_split)
@@ -72,7 +77,8 @@ class Variational:
         return EngineResult(
             posterior=posterior if isinstance(posterior, SurrogatePosterior) else None,
             history=callbacks[0].history,
-            metrics={"elbo": callbacks[0].history["elbo"][-1]} if "elbo" in callbacks[0].history
+            metrics={"elbo": callbacks[0].history["elbo"][-1]}
+            if "elbo" in callbacks[0].history
             else {},
         )
 
@@ -107,15 +113,17 @@ class Variational:
             )
         return callbacks
 
-    def _restore(self, model: keras.Model, callbacks: list[Any],
-                 context: Context) -> tuple[int, dict[str, Any]]:
+    def _restore(
+        self, model: keras.Model, callbacks: list[Any], context: Context
+    ) -> tuple[int, dict[str, Any]]:
         if context.checkpoints is None:
             return 0, {}
         return callbacks[-1].restore(model)
 
 
-def _inputs(model: Any, train: Dataset | None, batch_size: int, steps: int, epoch: int,
-            seed: int) -> dict[str, Any]:
+def _inputs(
+    model: Any, train: Dataset | None, batch_size: int, steps: int, epoch: int, seed: int
+) -> dict[str, Any]:
     """What ``model.fit`` takes: our own models a Dataset, others its batches."""
     if train is None:
         return {"steps_per_epoch": steps}

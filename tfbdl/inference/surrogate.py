@@ -76,12 +76,18 @@ class Surrogate(keras.layers.Layer):
         """``[P, P]`` over all sites, flattened and joined in their order."""
         raise NotImplementedError
 
-    def add(self, name: str, shape: tuple[int, ...], value: Any, dtype: Any, *,
-            trainable: bool = True) -> keras.Variable:
+    def add(
+        self, name: str, shape: tuple[int, ...], value: Any, dtype: Any, *, trainable: bool = True
+    ) -> keras.Variable:
         """Add a weight that mixed precision leaves alone."""
         return self.add_weight(
-            name=name, shape=shape, dtype=dtype, trainable=trainable, autocast=False,
-            initializer=keras.initializers.Constant(value) if np.ndim(value) == 0
+            name=name,
+            shape=shape,
+            dtype=dtype,
+            trainable=trainable,
+            autocast=False,
+            initializer=keras.initializers.Constant(value)
+            if np.ndim(value) == 0
             else lambda shape, dtype=None: tf.constant(value, dtype),
         )
 
@@ -101,12 +107,16 @@ class Surrogate(keras.layers.Layer):
 
     def flat_loc(self, dtype: Any) -> tf.Tensor:
         """All locations, flattened and joined: ``[P]``."""
-        return tf.concat([tf.cast(tf.reshape(v, [-1]), dtype) for v in self.mean().values()], axis=0)
+        return tf.concat(
+            [tf.cast(tf.reshape(v, [-1]), dtype) for v in self.mean().values()], axis=0
+        )
 
     def flat_dtype(self) -> str:
         """The dtype of the joined vector: float64 if any site is."""
-        return max((keras.backend.standardize_dtype(v.dtype) for v in self.locs.values()),
-                   key=lambda dtype: (dtype == "float64", dtype == "float32"))
+        return max(
+            (keras.backend.standardize_dtype(v.dtype) for v in self.locs.values()),
+            key=lambda dtype: (dtype == "float64", dtype == "float32"),
+        )
 
 
 class MeanField(Surrogate):
@@ -121,9 +131,14 @@ class MeanField(Surrogate):
 
     family = "mean_field"
 
-    def __init__(self, locs: Mapping[str, keras.Variable], *,
-                 initial_raw_scale: float = INITIAL_RAW_SCALE, masked: bool = False,
-                 **kwargs: Any) -> None:
+    def __init__(
+        self,
+        locs: Mapping[str, keras.Variable],
+        *,
+        initial_raw_scale: float = INITIAL_RAW_SCALE,
+        masked: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(locs, **kwargs)
         self.raw_scales = {
             name: self.add(f"{name}.raw_scale", variable.shape, initial_raw_scale, variable.dtype)
@@ -177,8 +192,14 @@ class LowRank(Surrogate):
 
     family = "low_rank"
 
-    def __init__(self, locs: Mapping[str, keras.Variable], *, rank: int = 10,
-                 initial_raw_scale: float = INITIAL_RAW_SCALE, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        locs: Mapping[str, keras.Variable],
+        *,
+        rank: int = 10,
+        initial_raw_scale: float = INITIAL_RAW_SCALE,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(locs, **kwargs)
         size, dtype = self.num_parameters, self.flat_dtype()
         self.rank = min(rank, size)
@@ -218,8 +239,13 @@ class FullRank(Surrogate):
 
     family = "full_rank"
 
-    def __init__(self, locs: Mapping[str, keras.Variable], *,
-                 initial_raw_scale: float = INITIAL_RAW_SCALE, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        locs: Mapping[str, keras.Variable],
+        *,
+        initial_raw_scale: float = INITIAL_RAW_SCALE,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(locs, **kwargs)
         size, dtype = self.num_parameters, self.flat_dtype()
         if size > MAX_FULL_RANK:

@@ -36,8 +36,15 @@ class SurrogateModel(keras.Model):
         seed: Of starting point and noise.
     """
 
-    def __init__(self, target: LogJoint, family: str = "mean_field", *, rank: int = 10,
-                 num_samples: int = 8, seed: int = 0) -> None:
+    def __init__(
+        self,
+        target: LogJoint,
+        family: str = "mean_field",
+        *,
+        rank: int = 10,
+        num_samples: int = 8,
+        seed: int = 0,
+    ) -> None:
         super().__init__(name="surrogate_model", dtype="float32")
         if num_samples < 1:
             raise OptionsError(f"num_samples must be at least 1. Received: {num_samples}.")
@@ -48,7 +55,9 @@ class SurrogateModel(keras.Model):
         start = target.init(seed)
         self.locations = {
             name: self.add_weight(
-                name=name, dtype=site.dtype, autocast=False,
+                name=name,
+                dtype=site.dtype,
+                autocast=False,
                 shape=tuple(self._unconstrained(site, start[name]).shape),
                 initializer=_Given(np.asarray(self._unconstrained(site, start[name]))),
             )
@@ -58,9 +67,15 @@ class SurrogateModel(keras.Model):
         if family != "delta":
             options["initial_raw_scale"] = -1.0  # the scale of a density is not that of a net
         self.surrogate = surrogates.make(family, self.locations, **options)
-        self.step = self.add_weight(name="rng_step", shape=(), dtype="int64", trainable=False,
-                                    initializer="zeros", autocast=False,
-                                    aggregation="only_first_replica")
+        self.step = self.add_weight(
+            name="rng_step",
+            shape=(),
+            dtype="int64",
+            trainable=False,
+            initializer="zeros",
+            autocast=False,
+            aggregation="only_first_replica",
+        )
         self.seed = seed
         self.elbo_metric = keras.metrics.Mean(name="elbo")
         self.built = True
@@ -77,7 +92,8 @@ class SurrogateModel(keras.Model):
     def constrained(self, draw: Params) -> dict[str, tf.Tensor]:
         """From a draw of the surrogate to values in the constrained space."""
         return {
-            name: value if self.site_table[name].bijector is None
+            name: value
+            if self.site_table[name].bijector is None
             else self.site_table[name].bijector.forward(value)
             for name, value in draw.items()
         }
@@ -95,6 +111,7 @@ class SurrogateModel(keras.Model):
             batch: What ``target.log_joint`` takes.
             weight: Of the entropy; 1 is Bayes.
         """
+
         def of_draw(draw: dict[str, tf.Tensor]) -> tf.Tensor:
             total = self.target.log_joint(self.constrained(draw), batch)
             for name, value in draw.items():

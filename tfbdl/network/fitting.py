@@ -9,8 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from .. import functional
-from ..data import Dataset, as_dataset
-from ..data_checks import check_like
+from ..data import Dataset, as_dataset, check_like
 from ..errors import DataError
 
 if TYPE_CHECKING:

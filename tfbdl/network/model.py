@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import random as python_random
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -17,23 +15,21 @@ from ..distributions import Prior
 from ..errors import DataError, ModelError, OptionsError, did_you_mean
 from ..inference import surrogate as surrogates
 from ..inference.elbo import KLSchedule
-from ..inference.surrogate import read
 from ..likelihoods import Likelihood
 from ..posterior import SurrogatePosterior
 from ..predictive import Predictive
 from ..specs import Capability
-from . import fitting, pruning
-from .density import NetworkDensity, widen
+from . import fitting, pruning, serialization
+from .objective import StepCounter, VariationalObjective
 from .sites import SitesArgument, Untracked, choose_sites, learned_parameters
 
 ESTIMATORS = ("reparameterization", "local_reparameterization", "flipout")
 PREDICT_DRAWS = 32
 XLA_PARAMETERS = 20_000
-_THREAD = threading.local()  # replicas run in threads; each keeps the KL of its own draw
 
 
 @keras.saving.register_keras_serializable(package="tfbdl")
-class BayesianNetwork(NetworkDensity, keras.Model):
+class BayesianNetwork(VariationalObjective, keras.Model):
     """A Keras net whose weights are random, trained by Bayes by Backprop.
 
     The posterior's locations are the net's own variables, so training moves them and the net
@@ -68,7 +64,8 @@ class BayesianNetwork(NetworkDensity, keras.Model):
 
     Example:
         ```python
-        net = keras.Sequential([keras.Input((13,)), keras.layers.Dense(50, "relu"), keras.layers.Dense(1)])
+        layers = keras.layers
+        net = keras.Sequential([keras.Input((13,)), layers.Dense(50, "relu"), layers.Dense(1)])
         model = tfbdl.BayesianNetwork(net, likelihood="gaussian", prior="scale_mixture")
         model.compile(optimizer="adam")
         model.fit(x, y, epochs=200)
@@ -120,7 +117,7 @@ class BayesianNetwork(NetworkDensity, keras.Model):
         self.nll_metric = keras.metrics.Mean(name="nll")
         self.kl_metric = keras.metrics.Mean(name="kl")
         self.elbo_metric = keras.metrics.Mean(name="elbo")
-        self.evaluation_step = _StepCounter()
+        self.evaluation_step = StepCounter()
         if net.built:
             self._make_posterior()
             self.built = True
@@ -146,7 +143,10 @@ class BayesianNetwork(NetworkDensity, keras.Model):
         }
         self.learned_raw = {
             name: self.add_weight(
-                name=f"{name}.raw", shape=item.shape, dtype=keras.config.floatx(), autocast=False,
+                name=f"{name}.raw",
+                shape=item.shape,
+                dtype=keras.config.floatx(),
+                autocast=False,
                 initializer=keras.initializers.Constant(item.initial_raw()),
             )
             for name, item in self.learned.items()
@@ -161,90 +161,31 @@ class BayesianNetwork(NetworkDensity, keras.Model):
 
     def _add_state(self, name: str, value: int) -> None:
         weight = self.add_weight(
-            name=name, shape=(), dtype="int64", trainable=False, autocast=False,
-            initializer="zeros", aggregation="only_first_replica",
+            name=name,
+            shape=(),
+            dtype="int64",
+            trainable=False,
+            autocast=False,
+            initializer="zeros",
+            aggregation="only_first_replica",
         )
         weight.assign(value)
         setattr(self, name, weight)
 
-    # -- the variational objective (capability trainable) ------------------------------------
-
-    def call(self, inputs: Any, training: bool | None = None) -> tf.Tensor:
-        """Run the net with one draw of the weights; gives the parameters of the likelihood."""
-        draw = self.surrogate.sample(self._noise_key(bool(training)))
-        pairs = [(variable, draw[name]) for name, variable in self.weight_sites().items()]
-        outputs, updates = functional.apply(self.net, pairs, inputs, training=bool(training))
-        functional.assign(updates)
-        _THREAD.draw = draw
-        return widen(outputs)
-
-    def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
-        training: bool = True,
-    ) -> tf.Tensor:
-        """``mean(-log p(y | x, w)) + kl_weight * KL / num_data`` for the draw of the last call."""
-        params = self.constrained(_THREAD.draw)
-        log_lik = self.likelihood.log_prob(
-            y_pred, y, self.likelihood_parameters(params), key=self._noise_key(training, "likelihood")
-        )
-        if sample_weight is not None:
-            log_lik *= tf.cast(tf.reshape(sample_weight, tf.shape(log_lik)), log_lik.dtype)
-        nll = -tf.reduce_mean(log_lik)
-        kl = tf.cast(self.kl(_THREAD.draw), nll.dtype)
-        num_data = self._num_data(nll.dtype)
-        weight = self.kl_weight(read(self.rng_step)) if callable(self.kl_weight) else self.kl_weight
-        rows = tf.shape(log_lik)[0]
-        self.nll_metric.update_state(nll, sample_weight=rows)
-        self.kl_metric.update_state(kl, sample_weight=rows)
-        self.elbo_metric.update_state(-num_data * nll - kl, sample_weight=rows)
-        total = nll + tf.cast(weight, nll.dtype) * kl / num_data  # Blundell et al. 2015, eq. (8)
-        for loss in self.losses:  # of layers that add one, such as activity regularisers
-            total += tf.cast(loss, nll.dtype)
-        return total / tf.distribute.get_strategy().num_replicas_in_sync
-
-    def _noise_key(self, training: bool, purpose: str = "weights") -> tf.Tensor:
-        """The key of this call's noise: a function of seed, stream, step and replica."""
-        stream = "train" if training else getattr(_THREAD, "stream", "call")
-        step = self.evaluation_step.value() if stream == "evaluate" else read(self.rng_step)
-        context = tf.distribute.get_replica_context()
-        replica = context.replica_id_in_sync_group if context is not None else 0
-        return random.key(read(self.rng_seed), stream, purpose, step, replica)
-
-    def train_step(self, data: Any) -> Any:
-        """Keras' own step, then the count that gives the next step new noise."""
-        logs = super().train_step(data)
-        self.rng_step.assign_add(tf.ones((), tf.int64))
-        return logs
-
-    def test_step(self, data: Any) -> Any:
-        """Keras' own step, on a stream of noise that training does not share."""
-        with _stream("evaluate"):
-            logs = super().test_step(data)
-        self.evaluation_step.update_state()
-        return logs
-
-    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        """Compiled metrics see the conditional mean (class probabilities), not raw outputs."""
-        params = self.constrained(_THREAD.draw)
-        mean = self.likelihood.mean(y_pred, self.likelihood_parameters(params))
-        return super().compute_metrics(x, y, mean, sample_weight=sample_weight)
-
-    def get_metrics_result(self) -> dict[str, Any]:
-        """The metrics of Keras, without the step counter."""
-        results = super().get_metrics_result()
-        results.pop(self.evaluation_step.name, None)
-        return results
-
     # -- Keras' verbs ------------------------------------------------------------------------
 
-    def compile(self, optimizer: Any = "adam", loss: Any = None, *, metrics: Any = None,
-                weighted_metrics: Any = None, run_eagerly: bool = False,
-                steps_per_execution: int = 1, jit_compile: bool | str = "auto",
-                **kwargs: Any) -> None:
+    def compile(
+        self,
+        optimizer: Any = "adam",
+        loss: Any = None,
+        *,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        jit_compile: bool | str = "auto",
+        **kwargs: Any,
+    ) -> None:
         """As in Keras, without a loss: the objective is the ELBO.
 
         ``jit_compile="auto"`` means XLA on one device, none under a strategy of several replicas
@@ -261,9 +202,13 @@ class BayesianNetwork(NetworkDensity, keras.Model):
         if jit_compile == "auto":
             jit_compile = not run_eagerly and fitting.supports_xla(self)
         super().compile(
-            optimizer=fitting.scaled_optimizer(self.net, optimizer), metrics=metrics,
-            weighted_metrics=weighted_metrics, run_eagerly=run_eagerly,
-            steps_per_execution=steps_per_execution, jit_compile=jit_compile, **kwargs,
+            optimizer=fitting.scaled_optimizer(self.net, optimizer),
+            metrics=metrics,
+            weighted_metrics=weighted_metrics,
+            run_eagerly=run_eagerly,
+            steps_per_execution=steps_per_execution,
+            jit_compile=jit_compile,
+            **kwargs,
         )
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
@@ -281,11 +226,23 @@ class BayesianNetwork(NetworkDensity, keras.Model):
         finally:
             self.jit_compile = compiled
 
-    def fit(self, x: Any = None, y: Any = None, batch_size: int | None = None, epochs: int = 1,
-            verbose: Any = "auto", callbacks: Any = None, validation_split: float = 0.0,
-            validation_data: Any = None, shuffle: bool = True, class_weight: Any = None,
-            sample_weight: Any = None, initial_epoch: int = 0, steps_per_epoch: int | None = None,
-            **kwargs: Any) -> keras.callbacks.History:
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Any = "auto",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        class_weight: Any = None,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        **kwargs: Any,
+    ) -> keras.callbacks.History:
         """As in Keras; the data are checked, counted, and ordered by (seed, epoch).
 
         Raises:
@@ -298,26 +255,44 @@ class BayesianNetwork(NetworkDensity, keras.Model):
                 "each row's log-likelihood."
             )
         arguments = fitting.fit_arguments(
-            self, x, y, sample_weight, batch_size=batch_size, validation_split=validation_split,
-            validation_data=validation_data, shuffle=shuffle, initial_epoch=initial_epoch,
+            self,
+            x,
+            y,
+            sample_weight,
+            batch_size=batch_size,
+            validation_split=validation_split,
+            validation_data=validation_data,
+            shuffle=shuffle,
+            initial_epoch=initial_epoch,
             steps_per_epoch=steps_per_epoch,
         )
         return super().fit(
-            epochs=epochs, verbose=verbose, callbacks=callbacks, initial_epoch=initial_epoch,
+            epochs=epochs,
+            verbose=verbose,
+            callbacks=callbacks,
+            initial_epoch=initial_epoch,
             shuffle=False,  # the batches come in the order they shall have
-            **arguments, **kwargs,
+            **arguments,
+            **kwargs,
         )
 
-    def evaluate(self, x: Any = None, y: Any = None, batch_size: int | None = None,
-                 *args: Any, **kwargs: Any) -> Any:
+    def evaluate(
+        self, x: Any = None, y: Any = None, batch_size: int | None = None, *args: Any, **kwargs: Any
+    ) -> Any:
         """As in Keras; ``nll`` of one draw a batch, from a stream of noise of its own."""
         if not kwargs.get("_use_cached_eval_dataset"):
             self._require_num_data()
             x, y = fitting.evaluation_data(self, x, y)
         return super().evaluate(x, y, batch_size, *args, **kwargs)
 
-    def predict(self, x: Any, batch_size: int | None = None, verbose: Any = "auto",
-                steps: int | None = None, callbacks: Any = None) -> np.ndarray:
+    def predict(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        steps: int | None = None,
+        callbacks: Any = None,
+    ) -> np.ndarray:
         """The predictive mean (class probabilities) over 32 draws at a fixed seed.
 
         Args:
@@ -350,8 +325,15 @@ class BayesianNetwork(NetworkDensity, keras.Model):
         self._require_built()
         return SurrogatePosterior(self)
 
-    def predictive(self, x: Any, draws: int = PREDICT_DRAWS, seed: int = 0, *, keep: bool = False,
-                   batch_size: int | None = None) -> Predictive:
+    def predictive(
+        self,
+        x: Any,
+        draws: int = PREDICT_DRAWS,
+        seed: int = 0,
+        *,
+        keep: bool = False,
+        batch_size: int | None = None,
+    ) -> Predictive:
         """The predictive distribution at ``x`` over draws of the weights; lazy.
 
         Args:
@@ -376,8 +358,11 @@ class BayesianNetwork(NetworkDensity, keras.Model):
         predictive = self.predictive(x, draws, seed)
         total = predictive.expected_log_prob(y).sum()
         keys = random.fold_in(random.key(seed, "posterior"), tf.range(draws))
-        kl = tf.map_fn(lambda key: self.kl(self.surrogate.sample(key)), keys,
-                       fn_output_signature=self.surrogate.flat_dtype())
+        kl = tf.map_fn(
+            lambda key: self.kl(self.surrogate.sample(key)),
+            keys,
+            fn_output_signature=self.surrogate.flat_dtype(),
+        )
         return float(total - np.mean(kl.numpy(), dtype=np.float64))
 
     def signal_to_noise(self) -> dict[str, np.ndarray]:
@@ -403,53 +388,17 @@ class BayesianNetwork(NetworkDensity, keras.Model):
             **changes: Constructor arguments to change.
         """
         self._require_built()
-        arguments: dict[str, Any] = {
-            "net": functional.clone(self.net, seed), "likelihood": self.likelihood,
-            "prior": self.prior, "posterior": self.posterior_family,
-            "posterior_options": self.posterior_options, "estimator": self.estimator,
-            "sites": list(self.random_sites), "num_data": self.given_num_data,
-            "kl_weight": self.kl_weight, "name": self.name, **changes,
-        }
-        copy = BayesianNetwork(**arguments)
-        if seed is None:
-            _copy_weights(self, copy)
-        else:
-            copy.rng_seed.assign(seed)
-        return copy
+        return serialization.clone(self, seed, **changes)
 
     def get_config(self) -> dict[str, Any]:
         """Plain values: prior and likelihood by name and options, the net as Keras stores it."""
         self._require_built()
-        kl_weight = self.kl_weight
-        return {
-            "name": self.name,
-            "net": keras.saving.serialize_keras_object(self.net),
-            "likelihood": self.likelihood.name,
-            "likelihood_options": self.likelihood.get_config(),
-            "prior": distributions.name_of(self.prior),
-            "prior_options": self.prior.options.model_dump(mode="json"),
-            "posterior": self.posterior_family,
-            "posterior_options": self.posterior_options,
-            "estimator": self.estimator,
-            "sites": list(self.random_sites),
-            "num_data": self.given_num_data,
-            "kl_weight": keras.saving.serialize_keras_object(kl_weight)
-            if callable(kl_weight) else kl_weight,
-        }
+        return serialization.config_of(self)
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> BayesianNetwork:
         """The inverse of ``get_config``; names are resolved through the registry."""
-        config = dict(config)
-        for part in ("net", "kl_weight"):
-            if isinstance(config[part], dict):
-                config[part] = keras.saving.deserialize_keras_object(
-                    config[part], custom_objects=custom_objects
-                )
-        return cls(**config)
-
-    def _num_data(self, dtype: Any) -> tf.Tensor:
-        return tf.cast(read(self.num_data_seen), dtype)
+        return cls(**serialization.arguments_from(config, custom_objects))
 
     def _require_num_data(self) -> None:
         if self.num_data is None:
@@ -466,8 +415,9 @@ class BayesianNetwork(NetworkDensity, keras.Model):
             )
 
 
-def bayesianize(net: keras.Model, likelihood: str | Likelihood, prior: str | Prior = "normal",
-                **options: Any) -> BayesianNetwork:
+def bayesianize(
+    net: keras.Model, likelihood: str | Likelihood, prior: str | Prior = "normal", **options: Any
+) -> BayesianNetwork:
     """A BayesianNetwork around a copy of ``net``, which itself stays as it is.
 
     Args:
@@ -479,51 +429,11 @@ def bayesianize(net: keras.Model, likelihood: str | Likelihood, prior: str | Pri
     return BayesianNetwork(functional.clone(net), likelihood, prior, **options)
 
 
-class _StepCounter(keras.metrics.Metric):
-    """Counts the batches of an evaluation; Keras resets it where an evaluation begins."""
-
-    def __init__(self) -> None:
-        super().__init__(name="evaluation_step")
-        self.count = self.add_variable((), "zeros", dtype="int64", aggregation="only_first_replica",
-                                       name="count")
-
-    def update_state(self, *args: Any, **kwargs: Any) -> None:
-        self.count.assign_add(tf.ones((), tf.int64))
-
-    def value(self) -> tf.Tensor:
-        """The index of the batch at hand."""
-        return read(self.count)
-
-    def result(self) -> tf.Tensor:
-        return self.value()
-
-
-@contextmanager
-def _stream(name: str) -> Iterator[None]:
-    _THREAD.stream = name
-    try:
-        yield
-    finally:
-        del _THREAD.stream
-
-
-def _copy_weights(source: BayesianNetwork, target: BayesianNetwork) -> None:
-    """Copy all weights that both have; a target with masks keeps them at one."""
-    by_path = {variable.path.partition("/")[2]: variable for variable in source.surrogate.weights}
-    for variable in target.surrogate.weights:
-        if (path := variable.path.partition("/")[2]) in by_path:
-            variable.assign(by_path[path])
-    for name, raw in source.learned_raw.items():
-        target.learned_raw[name].assign(raw)
-    for state in ("rng_seed", "rng_step", "num_data_seen"):
-        getattr(target, state).assign(getattr(source, state))
-
-
 def _check_estimator(estimator: str) -> None:
     if estimator not in ESTIMATORS:
         raise OptionsError(
-            f"estimator must be one of {', '.join(ESTIMATORS)}.{did_you_mean(estimator, ESTIMATORS)} "
-            f"Received: {estimator!r}."
+            f"estimator must be one of {', '.join(ESTIMATORS)}."
+            f"{did_you_mean(estimator, ESTIMATORS)} Received: {estimator!r}."
         )
     if estimator != "reparameterization":
         raise OptionsError(

@@ -77,13 +77,15 @@ class Untracked:
 def learned_parameters(
     likelihood: Likelihood, prior: Prior, named: Mapping[str, keras.Variable]
 ) -> dict[str, Learned]:
-    """All parameters that likelihood and prior learn: ``likelihood.scale``, ``prior.<site>.scale``."""
+    """All that likelihood and prior learn: ``likelihood.scale``, ``prior.<site>.scale``."""
     learned = {
         f"likelihood.{name}": Learned(parameter=name, site=None, definition=definition)
-        for name, definition in likelihood.parameters().items()
+        for name, definition in likelihood.parameters(keras.config.floatx()).items()
     }
     for site, variable in named.items():
-        for name, definition in prior.parameters(tuple(variable.shape), site).items():
+        for name, definition in prior.parameters(
+            tuple(variable.shape), site, keras.config.floatx()
+        ).items():
             learned[f"prior.{site}.{name}"] = Learned(
                 parameter=name, site=site, definition=definition
             )

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from .data_columns import frame_names, is_frame, to_array, to_floats
-from .data_info import DataInfo, Shape
-from .data_targets import to_targets
-from .errors import DataError, did_you_mean
+from ..errors import DataError, did_you_mean
+from .columns import frame_names, is_frame, to_array, to_floats
+from .info import DataInfo, Shape
+from .targets import to_targets
 
 
 def check_lengths(rows: Mapping[str, int]) -> None:

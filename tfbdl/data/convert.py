@@ -8,15 +8,13 @@ from typing import Any
 
 import keras
 
-from .data_checks import check_lengths, check_like, check_weights
-from .data_columns import frame_names, is_frame, to_floats
-from .data_info import DataInfo, Task, describe
-from .data_streams import is_stream, open_stream
-from .data_targets import to_targets
+from ..errors import DataError, did_you_mean
+from .checks import check_lengths, check_like, check_weights
+from .columns import frame_names, is_frame, to_floats
 from .dataset import Dataset
-from .errors import DataError, did_you_mean
-
-__all__ = ["DataInfo", "Dataset", "as_dataset", "check_like"]
+from .info import DataInfo, Task, describe
+from .streams import is_stream, open_stream
+from .targets import to_targets
 
 
 def as_dataset(

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from .data_batches import epochs_of_batches
-from .data_info import DataInfo, describe
-from .errors import DataError
+from ..errors import DataError
+from .batches import epochs_of_batches
+from .info import DataInfo, describe
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

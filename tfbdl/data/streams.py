@@ -10,9 +10,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from .data_columns import check_finite
-from .data_info import DataInfo, Moments, Task
-from .errors import DataError
+from ..errors import DataError
+from .columns import check_finite
+from .info import DataInfo, Moments, Task
 
 _EXAMPLES = 2  # batches from which a PyDataset's shapes are inferred
 

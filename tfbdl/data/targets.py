@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .data_columns import frame_names, is_frame, is_series, to_array, to_floats
-from .data_info import Task
-from .errors import DataError, did_you_mean
+from ..errors import DataError, did_you_mean
+from .columns import frame_names, is_frame, is_series, to_array, to_floats
+from .info import Task
 
 MANY_CLASSES = 1000
 """Whole numbers from here on are quantities, unless there are as many rows as classes."""

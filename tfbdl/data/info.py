@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .errors import DataError, did_you_mean
+from ..errors import DataError, did_you_mean
 
 Task = Literal["regression", "classification", "unsupervised"]
 Shape = tuple[int | None, ...]

@@ -1,0 +1,139 @@
+"""The variational objective of a net, as Keras' training steps compute it (``trainable``)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from .. import functional, random
+from ..inference.elbo import KLSchedule
+from ..inference.surrogate import read
+from .density import NetworkDensity, widen
+
+_THREAD = threading.local()
+"""Replicas are traced in threads of their own; each keeps its draw between call and loss."""
+
+
+class StepCounter(keras.metrics.Metric):
+    """Counts the batches of an evaluation; Keras resets it where an evaluation begins."""
+
+    def __init__(self) -> None:
+        super().__init__(name="evaluation_step")
+        self.count = self.add_variable(
+            (), "zeros", dtype="int64", aggregation="only_first_replica", name="count"
+        )
+
+    def update_state(self, *args: Any, **kwargs: Any) -> None:
+        """Count one batch."""
+        self.count.assign_add(tf.ones((), tf.int64))
+
+    def result(self) -> tf.Tensor:
+        """The index of the batch at hand."""
+        return read(self.count)
+
+
+class VariationalObjective(NetworkDensity):
+    """The part of a BayesianNetwork that trains: one draw a step, its loss and its metrics.
+
+    Attributes:
+        kl_weight: Of the KL term, or a schedule of the step.
+        rng_seed, rng_step: What the noise of training is a function of.
+        evaluation_step: What the noise of an evaluation is a function of.
+        nll_metric, kl_metric, elbo_metric: Means over batches.
+    """
+
+    kl_weight: float | KLSchedule
+    rng_seed: keras.Variable
+    rng_step: keras.Variable
+    evaluation_step: StepCounter
+    nll_metric: keras.metrics.Mean
+    kl_metric: keras.metrics.Mean
+    elbo_metric: keras.metrics.Mean
+    losses: list[tf.Tensor]
+
+    def call(self, inputs: Any, training: bool | None = None) -> tf.Tensor:
+        """Run the net with one draw of the weights; gives the parameters of the likelihood."""
+        draw = self.surrogate.sample(self._noise_key(bool(training)))
+        pairs = [(variable, draw[name]) for name, variable in self.weight_sites().items()]
+        outputs, updates = functional.apply(self.net, pairs, inputs, training=bool(training))
+        functional.assign(updates)
+        _THREAD.draw = draw
+        return widen(outputs)
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> tf.Tensor:
+        """``mean(-log p(y | x, w)) + kl_weight * KL / num_data`` for the draw of the last call."""
+        params = self.constrained(_THREAD.draw)
+        log_lik = self.likelihood.log_prob(
+            y_pred,
+            y,
+            self.likelihood_parameters(params),
+            key=self._noise_key(training, "likelihood"),
+        )
+        if sample_weight is not None:
+            log_lik *= tf.cast(tf.reshape(sample_weight, tf.shape(log_lik)), log_lik.dtype)
+        nll = -tf.reduce_mean(log_lik)
+        kl = tf.cast(self.kl(_THREAD.draw), nll.dtype)
+        num_data = tf.cast(read(self.num_data_seen), nll.dtype)
+        weight = self.kl_weight(read(self.rng_step)) if callable(self.kl_weight) else self.kl_weight
+        rows = tf.shape(log_lik)[0]
+        self.nll_metric.update_state(nll, sample_weight=rows)
+        self.kl_metric.update_state(kl, sample_weight=rows)
+        self.elbo_metric.update_state(-num_data * nll - kl, sample_weight=rows)
+        total = nll + tf.cast(weight, nll.dtype) * kl / num_data  # Blundell et al. 2015, eq. (8)
+        for loss in self.losses:  # of layers that add one, such as activity regularisers
+            total += tf.cast(loss, nll.dtype)
+        return total / tf.distribute.get_strategy().num_replicas_in_sync
+
+    def _noise_key(self, training: bool, purpose: str = "weights") -> tf.Tensor:
+        """The key of this call's noise: a function of seed, stream, step and replica."""
+        stream = "train" if training else getattr(_THREAD, "stream", "call")
+        step = self.evaluation_step.result() if stream == "evaluate" else read(self.rng_step)
+        context = tf.distribute.get_replica_context()
+        replica = context.replica_id_in_sync_group if context is not None else 0
+        return random.key(read(self.rng_seed), stream, purpose, step, replica)
+
+    def train_step(self, data: Any) -> Any:
+        """Keras' own step, then the count that gives the next step new noise."""
+        logs = super().train_step(data)
+        self.rng_step.assign_add(tf.ones((), tf.int64))
+        return logs
+
+    def test_step(self, data: Any) -> Any:
+        """Keras' own step, on a stream of noise that training does not share."""
+        with _stream("evaluate"):
+            logs = super().test_step(data)
+        self.evaluation_step.update_state()
+        return logs
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """Compiled metrics see the conditional mean (class probabilities), not raw outputs."""
+        params = self.constrained(_THREAD.draw)
+        mean = self.likelihood.mean(y_pred, self.likelihood_parameters(params))
+        return super().compute_metrics(x, y, mean, sample_weight=sample_weight)
+
+    def get_metrics_result(self) -> dict[str, Any]:
+        """The metrics of Keras, without the step counter."""
+        results = super().get_metrics_result()
+        results.pop(self.evaluation_step.name, None)
+        return results
+
+
+@contextmanager
+def _stream(name: str) -> Iterator[None]:
+    _THREAD.stream = name
+    try:
+        yield
+    finally:
+        del _THREAD.stream

@@ -1,0 +1,94 @@
+"""Copies of a BayesianNetwork, and its configuration in plain values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import keras
+
+from .. import distributions, functional, likelihoods
+from ..errors import ModelError
+from ..likelihoods import Likelihood
+
+if TYPE_CHECKING:
+    from .model import BayesianNetwork
+
+
+def clone(model: BayesianNetwork, seed: int | None, **changes: Any) -> BayesianNetwork:
+    """A copy with the same weights, or initialised anew from ``seed``."""
+    arguments: dict[str, Any] = {
+        "net": functional.clone(model.net, seed),
+        "likelihood": model.likelihood,
+        "prior": model.prior,
+        "posterior": model.posterior_family,
+        "posterior_options": model.posterior_options,
+        "estimator": model.estimator,
+        "sites": list(model.random_sites),
+        "num_data": model.given_num_data,
+        "kl_weight": model.kl_weight,
+        "name": model.name,
+        **changes,
+    }
+    copy = type(model)(**arguments)
+    if seed is None:
+        _copy_weights(model, copy)
+    else:
+        copy.rng_seed.assign(seed)
+    return copy
+
+
+def config_of(model: BayesianNetwork) -> dict[str, Any]:
+    """Plain values: prior and likelihood by name and options, the net as Keras stores it.
+
+    Raises:
+        ModelError: If the likelihood is of a class that tfbdl does not know by name.
+    """
+    kl_weight = model.kl_weight
+    return {
+        "name": model.name,
+        "net": keras.saving.serialize_keras_object(model.net),
+        "likelihood": _name_of(model.likelihood),
+        "likelihood_options": model.likelihood.get_config(),
+        "prior": distributions.name_of(model.prior),
+        "prior_options": model.prior.options.model_dump(mode="json"),
+        "posterior": model.posterior_family,
+        "posterior_options": model.posterior_options,
+        "estimator": model.estimator,
+        "sites": list(model.random_sites),
+        "num_data": model.given_num_data,
+        "kl_weight": keras.saving.serialize_keras_object(kl_weight)
+        if callable(kl_weight)
+        else kl_weight,
+    }
+
+
+def arguments_from(config: dict[str, Any], custom_objects: Any = None) -> dict[str, Any]:
+    """The constructor's arguments from what ``config_of`` gave."""
+    arguments = dict(config)
+    for part in ("net", "kl_weight"):
+        if isinstance(arguments[part], dict):
+            arguments[part] = keras.saving.deserialize_keras_object(
+                arguments[part], custom_objects=custom_objects
+            )
+    return arguments
+
+
+def _name_of(likelihood: Likelihood) -> str:
+    if likelihood.name not in likelihoods.names():
+        raise ModelError(
+            f"A model with the likelihood {type(likelihood).__name__} cannot be stored: its class "
+            f"is not among {', '.join(likelihoods.names())}. Store its weights with save_weights."
+        )
+    return likelihood.name
+
+
+def _copy_weights(source: BayesianNetwork, target: BayesianNetwork) -> None:
+    """Copy all weights that both have; a target with masks keeps them at one."""
+    by_path = {variable.path.partition("/")[2]: variable for variable in source.surrogate.weights}
+    for variable in target.surrogate.weights:
+        if (path := variable.path.partition("/")[2]) in by_path:
+            variable.assign(by_path[path])
+    for name, raw in source.learned_raw.items():
+        target.learned_raw[name].assign(raw)
+    for state in ("rng_seed", "rng_step", "num_data_seen"):
+        getattr(target, state).assign(getattr(source, state))
