@@ -184,9 +184,36 @@ def load(path: str | os.PathLike[str]) -> Any:
         CheckpointError: If a file was altered or cut short.
     """
     path = Path(path)
+    if path.suffix != ".keras":
+        RunFolder(path).read_record()  # refuses before TensorFlow is loaded
     from . import _backend, fitted  # noqa: F401 - the gate, then TensorFlow
 
     return fitted.load_model(path) if path.suffix == ".keras" else fitted.load(path)
+
+
+def write_report(
+    path: str | os.PathLike[str], folder: str | os.PathLike[str] | None = None
+) -> list[Path]:
+    """Draw the pictures of a finished run.
+
+    Args:
+        path: The run's folder.
+        folder: Where the pictures go; by default the run's folder.
+
+    Returns:
+        The files. Without the data, which the run knows by name alone, there are fewer of them.
+
+    Raises:
+        RunError: If the folder holds no finished run.
+        MissingDependencyError: If matplotlib is not installed.
+    """
+    spec = RunFolder(Path(path)).read_spec()
+    from . import _backend, fitted, report, run  # noqa: F401 - the gate, then TensorFlow
+
+    fit = fitted.load(Path(path))
+    named = spec.model is not None and spec.data is not None
+    data = run.load_data(planning.plan(spec)) if named else None
+    return report.write_report(fit, data, Path(path if folder is None else folder))
 
 
 def _spec(

@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from . import _cli_views, registry
-from .errors import TfbdlError, UnknownNameError
+from .errors import MissingDependencyError, TfbdlError, UnknownNameError
 
 KINDS = ("model", "engine", "prior", "dataset")
 DEFAULT_ROOT = Path("runs")
@@ -188,8 +188,12 @@ def resume(
 @app.command()
 def report(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run's folder.")],
+    pictures: Annotated[
+        bool | None,
+        typer.Option(help="Draw pictures into the folder. Default: if matplotlib is installed."),
+    ] = None,
 ) -> None:
-    """Print what a run was, how it stands, and its metrics with their meaning."""
+    """Print what a run was, how it stands, and its metrics with their meaning; draw pictures."""
     from . import runs
 
     run_folder = runs.RunFolder(folder)
@@ -208,6 +212,26 @@ def report(
         _cli_views.print_metrics(result, "metrics")
     elif not last:
         typer.echo("  No metrics yet.")
+    if pictures or (pictures is None and status.state == "done"):
+        _draw(folder, wanted=pictures is not None)
+
+
+@app.command()
+def dashboard(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Of this machine alone.")] = 8501,
+    root: Annotated[Path, typer.Option("--runs", help="Where the runs are.")] = DEFAULT_ROOT,
+) -> None:
+    """Show runs, plugins and all that they provide in a browser."""
+    import importlib.util
+    import subprocess
+
+    if importlib.util.find_spec("streamlit") is None:
+        raise MissingDependencyError(
+            "The dashboard needs streamlit, which is not installed. "
+            "Install it with: pip install 'tfbdl[dashboard]'."
+        )
+    command = [sys.executable, "-m", "tfbdl_dashboard", "--port", str(port), "--runs", str(root)]
+    raise typer.Exit(subprocess.call(command))
 
 
 @app.command("new-plugin")
@@ -241,7 +265,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 @contextmanager
 def _working(title: str) -> Iterator[Any]:
     """Show progress, warnings in one line each, and none of TensorFlow's start messages."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    _quieten()
 
     def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
         typer.echo(f"tfbdl: warning: {message}", err=True)
@@ -249,6 +273,28 @@ def _working(title: str) -> Iterator[Any]:
     with warnings.catch_warnings(), _cli_views.progress(title) as on_step:
         warnings.showwarning = show_warning
         yield on_step
+
+
+def _quieten() -> None:
+    """Keep what TensorFlow says of itself (its start, retracing) off the terminal."""
+    import logging
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+
+
+def _draw(folder: Path, *, wanted: bool) -> None:
+    """Draw a run's pictures; without matplotlib say what is missing, or fail if they are wanted."""
+    import importlib.util
+
+    if not wanted and importlib.util.find_spec("matplotlib") is None:
+        typer.echo("No pictures: they need matplotlib (pip install 'tfbdl[plots]').", err=True)
+        return
+    _quieten()
+    from . import api
+
+    for path in api.write_report(folder):
+        typer.echo(f"picture: {path}")
 
 
 def _print_outcome(fit: Any, out: Path) -> None:

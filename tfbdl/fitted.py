@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from . import evaluation, planning, runs
+from . import evaluation, functional, planning, registry, runs
 from .data import DataInfo, as_dataset, check_like
 from .errors import CheckpointError, ModelError, RunError
 from .posterior import Posterior, SurrogatePosterior
@@ -45,10 +46,13 @@ class Fit:
         spec: RunSpec,
         info: DataInfo | None = None,
         path: Path | None = None,
+        why_no_model: str = "",
     ) -> None:
         self.model, self.posterior = model, posterior
         self.history, self.metrics = dict(history), dict(metrics)
         self.spec, self.info, self.path = spec, info, path
+        self.given: tuple[Any, Any] = (None, None)  # the objects of the run, to extend it with
+        self._why_no_model = why_no_model
 
     def __repr__(self) -> str:
         metrics = ", ".join(f"{name}={value:.4g}" for name, value in self.metrics.items())
@@ -69,8 +73,10 @@ class Fit:
         """
         if self.model is None:
             raise ModelError(
-                "This run was made from an object that could not be stored. Call tfbdl.fit again, "
-                "or tfbdl.resume with the object."
+                "The model of this run is not stored, so it cannot predict. "
+                f"{self._why_no_model or 'It was given as an object that has no file format.'} "
+                "The posterior, metrics and history are here; to predict, call "
+                "tfbdl.resume(dir, model=..., data=...) or tfbdl.fit with the object again."
             )
         if self.info is not None and self.info.x_shape is not None:
             x, _ = check_like(self.info, x)
@@ -111,21 +117,40 @@ class Fit:
             )
         from . import api
 
-        return api.resume(self.path, draws=draws)
+        model, data = self.given
+        return api.resume(self.path, model=model, data=data, draws=draws)
 
     def save(self, path: str | Path) -> None:
-        """Store the fit in a folder that ``tfbdl.load`` reads: arrays and plain values only."""
+        """Store the fit in a folder that ``tfbdl.load`` reads: arrays and plain values only.
+
+        Raises:
+            RunError: If the folder holds another run, or anything else.
+        """
         folder = RunFolder(Path(path))
-        if not (folder.path / runs.RUN).is_file():
-            folder.create(pending=True)
-            extra = {} if self.info is None else {"data_info": self.info.to_json()}
-            folder.write_spec(self.spec, extra=extra)
+        if self.path is None or folder.path.resolve() != self.path.resolve():
+            folder.create()
+            folder.write_spec(self.spec, extra=self.record())
+            self.write(folder)
             folder.set_state("done")
+        else:
+            self.write(folder)
+
+    def record(self) -> dict[str, Any]:
+        """What ``run.json`` says of a finished run beside its spec, in plain values."""
+        own = isinstance(self.posterior, SurrogatePosterior) and self.posterior.model is self.model
+        record: dict[str, Any] = {"posterior": "surrogate" if own else "draws"}
+        if self.info is not None:
+            record["data_info"] = self.info.to_json()
+        return record
+
+    def write(self, folder: RunFolder) -> None:
+        """Write what the run left into its folder, and the manifest that vouches for it."""
         files = [runs.RESULT, HISTORY]
         runs.write_atomically(folder.path / runs.RESULT, _json({"metrics": self.metrics}))
         runs.write_atomically(folder.path / HISTORY, _json(self.history))
         if self.spec.model is not None and isinstance(self.model, keras.Model):
-            weights = {f"{i:05d}": np.asarray(v) for i, v in enumerate(self.model.variables)}
+            variables = functional.state_variables(self.model)
+            weights = {f"{i:05d}": np.asarray(v) for i, v in enumerate(variables)}
             np.savez(folder.path / runs.WEIGHTS, **weights)
             files.append(runs.WEIGHTS)
         elif isinstance(self.model, keras.Model) and self._save_keras(folder.path / runs.MODEL):
@@ -138,10 +163,10 @@ class Fit:
         self.path = folder.path
 
     def _save_keras(self, path: Path) -> bool:
-        """Store a model that was given as an object; a net of unregistered classes cannot be."""
+        """Store a model that was given as an object; a net without a configuration cannot be."""
         try:
             self.model.save(path)
-        except (TypeError, ValueError, NotImplementedError):
+        except (ModelError, TypeError, ValueError, NotImplementedError):
             path.unlink(missing_ok=True)
             return False
         return True
@@ -164,7 +189,7 @@ def load(path: Path) -> Fit:
     runs.verify_manifest(path)
     spec = folder.read_spec()
     info = DataInfo.from_json(record["data_info"]) if "data_info" in record else None
-    model = _load_model_of(path, spec, info)
+    model, why_no_model = _load_model_of(path, spec, info)
     return Fit(
         model=model,
         posterior=_load_posterior(path, model, record),
@@ -173,6 +198,7 @@ def load(path: Path) -> Fit:
         spec=spec,
         info=info,
         path=path,
+        why_no_model=why_no_model,
     )
 
 
@@ -180,44 +206,89 @@ def load_model(path: Path) -> keras.Model:
     """Read a ``.keras`` file; the classes of tfbdl and of its plugins are known.
 
     Raises:
-        CheckpointError: If the file is missing or cut short.
+        CheckpointError: If the file is missing, cut short or altered.
+        ModelError: If it holds a class that is not known.
     """
-    from . import network  # noqa: F401 - importing it registers the class with Keras
-
     if not path.is_file():
         raise CheckpointError(f"There is no file {path}.")
-    import zipfile
-
-    if not zipfile.is_zipfile(path):
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+            config = "" if damaged else archive.read("config.json").decode()
+    except (zipfile.BadZipFile, KeyError, ValueError):
+        damaged, config = path.name, ""
+    if damaged:
         raise CheckpointError(f"{path} is no whole .keras file: it was cut short or altered.")
-    return keras.saving.load_model(path)
+    _register_classes(config)
+    try:
+        return keras.saving.load_model(path)
+    except (TypeError, ValueError) as error:
+        unknown = ", ".join(sorted(set(_unknown_classes(json.loads(config)))))
+        why = f"unknown are {unknown}" if unknown else str(error).splitlines()[0]
+        raise ModelError(
+            f"The model in {path} cannot be rebuilt: {why}. Custom layers want "
+            "@keras.saving.register_keras_serializable(), and their module imported before "
+            "tfbdl.load."
+        ) from error
 
 
-def _load_model_of(path: Path, spec: RunSpec, info: DataInfo | None) -> Any:
+def _unknown_classes(config: Any) -> Iterator[str]:
+    """The classes in a stored configuration that are neither Keras' own nor registered."""
+    if isinstance(config, Mapping):
+        if "class_name" in config and not str(config.get("module") or "").startswith("keras"):
+            registered = config.get("registered_name") or config["class_name"]
+            if keras.saving.get_registered_object(registered) is None:
+                yield str(config["class_name"])
+        config = tuple(config.values())
+    for part in config if isinstance(config, (list, tuple)) else ():
+        yield from _unknown_classes(part)
+
+
+def _register_classes(config: str) -> None:
+    """Import the modules whose classes a stored model names, as far as plugins provide them."""
+    from . import layers, network  # noqa: F401 - importing them registers their classes
+
+    found = registry.registry()
+    for spec in (*found.models.values(), *found.priors.values()):
+        if isinstance(spec.factory, str):
+            package = spec.factory.partition(":")[0].partition(".")[0]
+            if f'"{package}>' in config or f'"{package}.' in config:
+                registry.resolve(spec.factory)
+
+
+def _load_model_of(path: Path, spec: RunSpec, info: DataInfo | None) -> tuple[Any, str]:
+    """The model of a run, or None with the reason."""
     from . import run
 
-    if spec.model is not None and info is not None:
-        model = run.build_model(planning.plan(spec), info)
+    if spec.model is not None:
+        alone = spec.model_copy(update={"data": None, "data_options": {}})  # a file may be gone
+        model = run.build_model(planning.plan(alone), info)
         if (path / runs.WEIGHTS).is_file():
             with np.load(path / runs.WEIGHTS, allow_pickle=False) as stored:
                 set_variables(model, [stored[name] for name in sorted(stored.files)])
-        return model
-    return load_model(path / runs.MODEL) if (path / runs.MODEL).is_file() else None
+        return model, ""
+    if not (path / runs.MODEL).is_file():
+        return None, ""
+    try:
+        return load_model(path / runs.MODEL), ""
+    except ModelError as error:
+        return None, str(error)
 
 
 def set_variables(model: keras.Model, values: list[np.ndarray]) -> None:
-    """Assign all variables of a model.
+    """Assign all that a model holds.
 
     Raises:
         CheckpointError: If number or shapes differ.
     """
-    shapes = [tuple(variable.shape) for variable in model.variables]
+    variables = functional.state_variables(model)
+    shapes = [tuple(variable.shape) for variable in variables]
     if shapes != [value.shape for value in values]:
         raise CheckpointError(
             f"The stored weights are those of another model. Expected shapes: {shapes}. "
             f"Received: {[value.shape for value in values]}."
         )
-    for variable, value in zip(model.variables, values, strict=True):
+    for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
 
 

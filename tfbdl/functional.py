@@ -50,6 +50,7 @@ def apply(
     inputs: Any,
     *,
     training: bool = False,
+    losses: list[tf.Tensor] | None = None,
 ) -> tuple[Any, list[tuple[keras.Variable, tf.Tensor]]]:
     """Run ``net`` with the given values in place of the variables' own.
 
@@ -61,13 +62,16 @@ def apply(
         values: Pairs (variable of the net, tensor of its shape).
         inputs: What the net takes.
         training: As in Keras.
+        losses: A list that takes up what layers add by ``add_loss`` during the call.
 
     Returns:
         The outputs, and pairs (variable, new value) of the state that the call changed.
     """
     given = list(values)
-    with keras.StatelessScope(state_mapping=given) as scope:
+    with keras.StatelessScope(state_mapping=given, collect_losses=losses is not None) as scope:
         outputs = net(inputs, training=training)
+    if losses is not None:
+        losses.extend(scope.losses)
     replaced = {id(variable) for variable, _ in given}
     updates = [
         (variable, scope.get_current_value(variable))
@@ -98,8 +102,8 @@ def site_names(net: keras.Model) -> dict[str, keras.Variable]:
     named: dict[str, keras.Variable] = {}
     for variable in net.weights:
         parts = variable.path.split("/")
-        if len(parts) > 1 and parts[0] == net.name:
-            parts = parts[1:]
+        if net.name in parts[:-1]:  # behind the names of those in whose call it was built
+            parts = parts[parts.index(net.name) + 1 :]
         renamed: list[str] = []
         for depth, part in enumerate(parts):
             parent = tuple(parts[:depth])
@@ -203,6 +207,12 @@ def map_draws(fn: Any, params: Mapping[str, tf.Tensor], *, vectorize: bool) -> A
     first = fn({name: value[0] for name, value in params.items()})
     signature = tf.nest.map_structure(lambda v: tf.TensorSpec(v.shape, v.dtype), first)
     return tf.map_fn(fn, dict(params), fn_output_signature=signature, parallel_iterations=1)
+
+
+def state_variables(model: keras.Model) -> list[keras.Variable]:
+    """All that a model holds: its weights and the seeds of its layers, but no metrics."""
+    metrics = {id(variable) for metric in model.metrics for variable in metric.variables}
+    return [variable for variable in model.variables if id(variable) not in metrics]
 
 
 def is_vectorizable(net: keras.Model) -> bool:

@@ -18,7 +18,7 @@ METRIC_MEANINGS: dict[str, str] = {
     "entropy": "Mean entropy of the predictive distribution in nats.",
     "epistemic": "Mean variance of the prediction that more data would remove.",
     "aleatoric": "Mean variance of the prediction that is noise in the data.",
-    "epistemic_share": "Share of the predictive variance that more data would remove, 0 to 1.",
+    "epistemic_share": "Share of variance (classes: entropy) that more data would remove, 0 to 1.",
     "error": "Share of inputs whose most probable class is wrong; lower is better.",
     "ess_bulk": "Effective sample size for the centre, the smallest over parameters.",
     "ess_tail": "Effective sample size for the tails, the smallest over parameters.",

@@ -38,6 +38,7 @@ _ATTRIBUTES: Mapping[Capability, tuple[str, ...]] = {
     Capability.EM: ("e_step", "m_step", "log_likelihood"),
     Capability.EXACT: ("condition",),
     Capability.CONDITIONALS: ("conditionals",),
+    Capability.GAUSSIAN_PRIOR: ("sites", "init", "gaussian_prior", "log_likelihood_total"),
     Capability.POTTS: ("edges", "num_sites", "num_states", "beta"),
 }
 # In the order in which they are preferred; exact answers come before draws.
@@ -47,6 +48,7 @@ _DEFAULT_ENGINES: Mapping[Capability, str] = {
     Capability.EM: "em",
     Capability.POTTS: "swendsen_wang",
     Capability.LOG_JOINT: "nuts",
+    Capability.GAUSSIAN_PRIOR: "elliptical_slice",
     Capability.CONDITIONALS: "gibbs",
 }
 

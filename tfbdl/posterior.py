@@ -164,6 +164,8 @@ class SurrogatePosterior(Posterior):
     def covariance(self) -> Arrays:
         """Site name -> ``[size, size]``: the site's block of the Gaussian's covariance.
 
+        A site with a bijector has the covariance of its draws.
+
         Raises:
             ModelError: If a site has more than 10,000 numbers.
         """
@@ -176,10 +178,14 @@ class SurrogatePosterior(Posterior):
             )
         whole = self.model.surrogate.covariance().numpy()
         ends = np.cumsum(list(sizes.values()))
-        return {
+        blocks = {
             name: whole[end - size : end, end - size : end]
             for (name, size), end in zip(sizes.items(), ends, strict=True)
         }
+        curved = [name for name in blocks if name in self.model.learned]
+        if not curved:
+            return blocks
+        return {**blocks, **Posterior({name: self.draws[name] for name in curved}).covariance()}
 
     def _moments(self, own: Mapping[str, tf.Tensor], of_draws: Any, point: float) -> Arrays:
         moments: Arrays = {}

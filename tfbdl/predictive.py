@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
-from . import functional, random
+from . import functional, quantiles, random
 from .errors import DataError, ModelError, OptionsError
 from .likelihoods import Likelihood
 from .posterior import Posterior
@@ -17,7 +17,6 @@ from .posterior import Posterior
 KEEP_BYTES = 64 * 2**20
 ACTIVATION_BYTES = 64 * 2**20
 BLOCK_BYTES = 8 * 2**20
-BISECTIONS = 60
 
 Statistic = Callable[[Likelihood, tf.Tensor, Mapping[str, tf.Tensor], Any], Any]
 """From (likelihood, outputs of one draw, its learned parameters, extra rows) to tensors."""
@@ -123,9 +122,9 @@ class Predictive:
             noise = noise + variance.sum(axis=0)
         offset = total / self.draws
         return (
-            _like_outputs(first + offset),
-            _like_outputs(noise / self.draws),
-            _like_outputs(np.maximum(square / self.draws - offset**2, 0.0)),
+            first + offset,
+            noise / self.draws,
+            np.maximum(square / self.draws - offset**2, 0.0),
         )
 
     # -- densities, quantiles, samples ---------------------------------------------------------
@@ -152,10 +151,8 @@ class Predictive:
 
     def cdf(self, y: Any) -> np.ndarray:
         """``P(Y <= y)`` of each output dimension, of the shape of the mean."""
-        y = np.asarray(y, np.float64)
-        y = np.broadcast_to(
-            y.reshape(self.mean.shape) if y.size == self.mean.size else y, self.mean.shape
-        )
+        y, shape = np.asarray(y, np.float64), self.mean.shape
+        y = np.broadcast_to(y.reshape(shape) if y.size == self.mean.size else y, shape)
         return self._cdf(y[np.newaxis])[0]
 
     def quantile(self, q: Any) -> np.ndarray:
@@ -175,26 +172,8 @@ class Predictive:
                 f"The likelihood {self.model.likelihood.name!r} is over classes, which have no "
                 "quantiles. Use probs, entropy or mutual_information."
             )
-        target = levels.reshape(-1, *[1] * self.mean.ndim)
-        width = 10.0 * (self.stddev + 1e-12)
-        low = np.broadcast_to(self.mean - width, (len(levels), *self.mean.shape)).copy()
-        high = np.broadcast_to(self.mean + width, low.shape).copy()
-        for _ in range(BISECTIONS):  # widen until the quantile is inside
-            below, above = self._cdf(low) >= target, self._cdf(high) < target
-            if not (below.any() or above.any()):
-                break
-            width = 2.0 * width
-            low, high = (
-                np.where(below, self.mean - width, low),
-                np.where(above, self.mean + width, high),
-            )
-        for _ in range(BISECTIONS):
-            middle = 0.5 * (low + high)
-            if np.all(high - low <= 1e-7 * (self.stddev + np.abs(middle) * 1e-3)):
-                break
-            smaller = self._cdf(middle) < target
-            low, high = np.where(smaller, middle, low), np.where(smaller, high, middle)
-        found = np.round(high) if self.model.likelihood.is_discrete else 0.5 * (low + high)
+        discrete = self.model.likelihood.is_discrete
+        found = quantiles.bisect(self._cdf, levels, self.mean, self.stddev, discrete=discrete)
         return found if np.ndim(q) else found[0]
 
     def interval(self, level: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
@@ -247,7 +226,7 @@ class Predictive:
             total = total + probs.sum(axis=0)
             conditional = conditional + self._entropy_of(probs).sum(axis=0)
         mean = total / self.draws
-        return _like_outputs(mean), self._entropy_of(mean), conditional / self.draws
+        return mean, self._entropy_of(mean), conditional / self.draws
 
     def _entropy_of(self, probs: np.ndarray) -> np.ndarray:
         if self.model.likelihood.name == "bernoulli":
@@ -374,7 +353,12 @@ def _log_prob(likelihood: Likelihood, outputs: tf.Tensor, own: Any, y: tf.Tensor
 def _cdf(likelihood: Likelihood, outputs: tf.Tensor, own: Any, values: tf.Tensor) -> tf.Tensor:
     single = likelihood.elementwise(outputs, own)
     by_level = tf.cast(tf.experimental.numpy.moveaxis(values, 1, 0), outputs.dtype)
-    return tf.experimental.numpy.moveaxis(single.cdf(by_level), 0, 1)
+    if likelihood.is_discrete:  # TFP interpolates between counts, and goes on below zero
+        counts = tf.floor(by_level)
+        cdf = tf.where(counts < 0.0, 0.0, single.cdf(tf.maximum(counts, 0.0)))
+    else:
+        cdf = single.cdf(by_level)
+    return tf.experimental.numpy.moveaxis(cdf, 0, 1)
 
 
 def _forward(model: PredictiveModel, vectorize: bool) -> Any:
@@ -414,7 +398,3 @@ def _joined(parts: list[Any]) -> Any:
 
 def _plogp(probs: np.ndarray) -> np.ndarray:
     return -probs * np.log(np.maximum(probs, np.finfo(np.float64).tiny))
-
-
-def _like_outputs(value: np.ndarray) -> np.ndarray:
-    return np.asarray(value, np.float64)

@@ -69,6 +69,41 @@ class LogJoint(Protocol):
 
 
 @runtime_checkable
+class GaussianPrior(Protocol):
+    """A prior of independent normals, and the likelihood apart (capability ``gaussian_prior``)."""
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """The random tensors; none has a bijector."""
+
+    def init(self, seed: int) -> Params:
+        """A starting state."""
+
+    def gaussian_prior(self) -> tuple[Params, Params]:
+        """Mean and standard deviation of each element: site name -> array of the site's shape."""
+
+    def log_likelihood_total(self, params: Params, batch: Any) -> tf.Tensor:
+        """``num_data * mean(log_lik(params, batch))``: a scalar, in nats."""
+
+
+Conditional = Callable[["tf.Tensor", Params, Any], Params]
+"""From a key (``[2]``, for ``tfbdl.random`` or as a seed of TFP), the state of one chain and the
+data to new values of some sites, drawn from their exact distribution given all the others."""
+
+
+@runtime_checkable
+class Conditionals(Protocol):
+    """Blocks of sites that can be drawn exactly given the rest (capability ``conditionals``)."""
+
+    @property
+    def conditionals(self) -> Mapping[str, Conditional]:
+        """Block name -> its conditional; all blocks together draw each site."""
+
+    def init(self, seed: int) -> Params:
+        """A starting state."""
+
+
+@runtime_checkable
 class Trainable(Protocol):
     """A ``keras.Model`` whose compiled objective is complete (capability ``trainable``)."""
 

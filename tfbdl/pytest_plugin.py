@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,20 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the markers, so that ``--strict-markers`` accepts them."""
     for name, meaning in MARKERS.items():
         config.addinivalue_line("markers", f"{name}: {meaning}")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Split the CPU for the whole session if a chosen test has the marker ``replicas``.
+
+    TensorFlow takes this before its first operation only. Where no test module has imported it
+    yet, ``tfbdl.testing`` splits the CPU itself when the first check asks for it.
+    """
+    if "tensorflow" in sys.modules and any(
+        item.get_closest_marker("replicas") for item in session.items
+    ):
+        from tfbdl.testing import two_logical_cpus
+
+        two_logical_cpus()
 
 
 @pytest.fixture(scope="session")

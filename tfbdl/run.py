@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
-from . import evaluation, planning, registry
+from . import evaluation, fingerprints, functional, log_density, planning, registry
 from .data import DataInfo, Dataset, as_dataset
-from .errors import OptionsError, RunCancelled, RunError
+from .errors import DataError, OptionsError, RunCancelled, RunError
 from .fitted import Fit, load
 from .planning import Plan
-from .posterior import SurrogatePosterior
 from .protocols import Context, EngineResult, OnStep
 from .runs import MetricsWriter, RunFolder
 from .specs import RunSpec
@@ -42,14 +40,17 @@ def execute(
         out: The run's folder.
         on_step: Called with the metrics after each step.
     """
+    given = _prepare(plan, model, data)
+    spec = plan.run.model_copy(update={"fingerprints": given.prints})
     if out is None:
-        return _carry_out(plan, model, data, Context(seed=plan.run.seed, on_step=on_step))
-    folder = RunFolder(Path(out)).create(pending=True)
-    with folder.worker():
-        prints = _fingerprints(model, data)
-        spec = plan.run.model_copy(update={"fingerprints": prints})
-        folder.write_spec(spec, _providers(plan))
-        return _in_folder(folder, plan, spec, model, data, on_step)
+        fit = _carry_out(plan, given, Context(seed=spec.seed, on_step=on_step))
+        fit.spec = spec
+    else:
+        folder = RunFolder(Path(out)).create(pending=True)
+        with folder.worker():
+            fit = _in_folder(folder, plan, spec, given, on_step)
+    fit.given = (model, data)
+    return fit
 
 
 def resume(
@@ -66,30 +67,43 @@ def resume(
     Raises:
         RunError: If objects are missing or others than before, or no draws can be added.
     """
-    _check_fingerprints(spec, model, data)
+    fingerprints.check_present(spec, model=model, data=data)
+    plan = _plan(spec, model)
     if draws is not None:
-        spec = _extended(spec, draws)
-    elif folder.status().state == "done":
-        return load(folder.path)
-    if model is None:
-        plan = planning.plan(spec)
+        spec = _extended(plan, draws)
+        plan = _plan(spec, model)
+    given = _prepare(plan, model, data)
+    fingerprints.check(spec, given.prints)
+    if draws is None and folder.status().state == "done":
+        fit = load(folder.path)
     else:
-        plan = planning.plan(
-            spec, offered=planning.offered(model), default_engine=planning.default_engine_for(model)
-        )
-    with folder.worker():
-        return _in_folder(folder, plan, spec, model, data, on_step)
+        with folder.worker():
+            fit = _in_folder(folder, plan, spec, given, on_step)
+    fit.given = (model, data)
+    return fit
 
 
-def load_data(plan: Plan, data: Any = None) -> Dataset | None:
-    """The data of a plan: the named data set, or the given object, checked."""
+def load_data(plan: Plan, data: Any = None, model: Any = None) -> Dataset | None:
+    """The data of a plan: the named data set, or the given object, checked.
+
+    Args:
+        plan: The checked run.
+        data: The object that stands in place of a data set's name.
+        model: The object that stands in place of a model's name; it may know the number of rows
+            of a stream, and what the targets are.
+    """
     if plan.data is not None:
-        return registry.resolve(plan.data.factory)(plan.data_options)
+        made: Dataset = registry.resolve(plan.data.factory)(plan.data_options)
+        return made
     if data is None:
         return None
     options = {} if plan.data_options is None else plan.data_options.model_dump()
-    if isinstance(data, Mapping) and plan.model is None:
-        return data  # the observed parts of a joint distribution, by name
+    if isinstance(data, Dataset):
+        options = {name: value for name, value in options.items() if value is not None}
+    elif model is not None:
+        options["num_rows"] = getattr(model, "given_num_data", None)
+        if getattr(getattr(model, "likelihood", None), "name", None) == "categorical":
+            options["task"] = "classification"
     return as_dataset(data, **options)
 
 
@@ -103,42 +117,92 @@ def build_model(plan: Plan, info: DataInfo | None) -> Any:
     return registry.resolve(plan.model.factory)(plan.model_options, info, prior, plan.run.seed)
 
 
-def _carry_out(plan: Plan, model: Any, data: Any, context: Context, *, on_info: Any = None) -> Fit:
-    started = time.perf_counter()
-    dataset = load_data(plan, data)
-    info = dataset.info if isinstance(dataset, Dataset) else None
-    if on_info is not None and info is not None:
-        on_info(info)
-    made = build_model(plan, info) if plan.model is not None else _own_copy(plan, model)
-    engine = registry.resolve(plan.engine.factory)(plan.engine_options)
-    result: EngineResult = engine.fit(made, dataset, context)
-    fit = Fit(
-        model=made,
-        posterior=result.posterior,
-        history=result.history,
-        metrics={},
-        spec=plan.run,
-        info=info,
-    )
-    fit.metrics = {**result.metrics, **_scores(fit, dataset)}
-    fit.metrics["seconds"] = time.perf_counter() - started
-    return fit
+@dataclass(frozen=True, kw_only=True)
+class _Given:
+    """The objects given in place of names, ready for the run.
+
+    Attributes:
+        model: The run's own copy; None where the model has a name.
+        data: None where the data has a name, or there is none.
+        prints: Argument -> fingerprint of the object given for it.
+    """
+
+    model: Any = None
+    data: Dataset | None = None
+    prints: Mapping[str, str] = field(default_factory=dict)
+
+
+def _prepare(plan: Plan, model: Any, data: Any) -> _Given:
+    prints: dict[str, str] = {}
+    dataset = None
+    if log_density.is_joint_distribution(model):
+        made: Any = log_density.condition(model, _observed(plan, data))
+        if data is not None:
+            prints["data"] = fingerprints.of_data(data)
+    else:
+        if getattr(model, "takes_no_data", False) and not (data is None and plan.data is None):
+            raise DataError(
+                f"A {type(model).__name__} holds its data itself. Expected data=None. "
+                f"Received: {plan.run.data or type(data).__name__}."
+            )
+        made = None if model is None else _own_copy(plan, model)
+        if data is not None:
+            dataset = load_data(plan, data, model)
+            prints["data"] = fingerprints.of_data(dataset)
+    if made is not None:
+        prints["model"] = fingerprints.of_model(made)
+    return _Given(model=made, data=dataset, prints=prints)
+
+
+def _observed(plan: Plan, data: Any) -> Any:
+    if plan.data is not None:
+        raise DataError(
+            "A joint distribution takes its observed parts by name, as a mapping. "
+            f"Received: the data set {plan.run.data!r}."
+        )
+    return data
 
 
 def _own_copy(plan: Plan, model: Any) -> Any:
     """A copy of the given object for the run, fresh from the seed unless asked otherwise."""
-    if not hasattr(model, "clone"):
-        return model
     current = getattr(plan.engine_options, "initial", "fresh") == "current"
-    copy = model.clone(seed=None if current else plan.run.seed)
-    if current and hasattr(copy, "rng_seed"):
-        copy.rng_seed.assign(plan.run.seed)
-    return copy
+    seed = None if current else plan.run.seed
+    if hasattr(model, "clone"):
+        copy = model.clone(seed=seed)
+        if hasattr(copy, "rng_seed"):
+            copy.rng_seed.assign(plan.run.seed)
+        return copy
+    if isinstance(model, keras.Model):
+        copy = functional.clone(model, seed)
+        if model.compiled and not copy.compiled:
+            copy.compile_from_config(model.get_compile_config())
+        return copy
+    return model
 
 
-def _scores(fit: Fit, dataset: Any) -> dict[str, float]:
+def _carry_out(plan: Plan, given: _Given, context: Context) -> Fit:
+    started = time.perf_counter()
+    dataset = load_data(plan) if plan.data is not None else given.data
+    info = None if dataset is None else dataset.info
+    model = given.model if plan.model is None else build_model(plan, info)
+    engine = registry.resolve(plan.engine.factory)(plan.engine_options)
+    result: EngineResult = engine.fit(model, dataset, context)
+    fit = Fit(
+        model=model,
+        posterior=result.posterior,
+        history=result.history,
+        metrics=result.metrics,
+        spec=plan.run,
+        info=info,
+    )
+    fit.metrics |= _scores(fit, dataset)
+    fit.metrics["seconds"] = time.perf_counter() - started
+    return fit
+
+
+def _scores(fit: Fit, dataset: Dataset | None) -> dict[str, float]:
     """How well the fit predicts: on test rows, else on training rows under that name."""
-    if not isinstance(dataset, Dataset) or dataset.y is None or fit.posterior is None:
+    if dataset is None or dataset.y is None or fit.posterior is None:
         return {}
     if not hasattr(fit.model, "likelihood"):
         return {}
@@ -149,23 +213,16 @@ def _scores(fit: Fit, dataset: Any) -> dict[str, float]:
 
 
 def _in_folder(
-    folder: RunFolder, plan: Plan, spec: RunSpec, model: Any, data: Any, on_step: OnStep | None
+    folder: RunFolder, plan: Plan, spec: RunSpec, given: _Given, on_step: OnStep | None
 ) -> Fit:
+    folder.write_spec(spec, _providers(plan))
     with MetricsWriter(folder.metrics_path) as writer:
         watch = _Watch(folder, writer, on_step)
-        context = Context(seed=plan.run.seed, on_step=watch.on_step, checkpoints=watch)
-
-        def on_info(info: DataInfo) -> None:
-            folder.write_spec(spec, _providers(plan), {"data_info": info.to_json()})
-
-        fit = _carry_out(plan, model, data, context, on_info=on_info)
+        context = Context(seed=spec.seed, on_step=watch.on_step, checkpoints=watch)
+        fit = _carry_out(plan, given, context)
     fit.spec = spec
-    surrogate = isinstance(fit.posterior, SurrogatePosterior) and fit.posterior.model is fit.model
-    extra = {"posterior": "surrogate" if surrogate else "draws"}
-    if fit.info is not None:
-        extra["data_info"] = fit.info.to_json()
-    folder.write_spec(spec, _providers(plan), extra)
-    fit.save(folder.path)
+    folder.write_spec(spec, _providers(plan), fit.record())
+    fit.write(folder)
     return fit
 
 
@@ -178,6 +235,7 @@ class _Watch:
         self.step = 0
 
     def on_step(self, metrics: Mapping[str, float]) -> None:
+        """Record the metrics, and raise RunCancelled if the run was asked to stop."""
         self.step = int(metrics.get("step", self.step + 1))
         figures = {n: float(v) for n, v in metrics.items() if n not in ("step", "steps")}
         self.writer.write(self.step, figures)
@@ -189,19 +247,28 @@ class _Watch:
 
     def save(self, step: int, arrays: Mapping[str, Any], notes: Mapping[str, Any]) -> None:
         """As CheckpointStore.save, with the step that the metrics have reached."""
+        self.writer.flush()  # a checkpoint vouches for the metrics before it
         self.store.save(step, arrays, {**notes, "metrics_step": self.step})
 
-    def restore(self) -> Any:
+    def restore(self) -> tuple[int, Mapping[str, Any], Mapping[str, Any]] | None:
         """As CheckpointStore.restore; metrics beyond the checkpoint are dropped."""
-        import warnings
-
         found = self.store.restore()
         for text in self.store.warnings:
             warnings.warn(text, stacklevel=2)
-        if found is not None:
-            self.step = int(found[2].get("metrics_step", 0))
-            self.writer.truncate(self.step)
+        self.step = 0 if found is None else int(found[2].get("metrics_step", 0))
+        self.writer.truncate(self.step)
         return found
+
+
+def _plan(spec: RunSpec, model: Any) -> Plan:
+    if model is None:
+        return planning.plan(spec)
+    return planning.plan(
+        spec,
+        offered=planning.offered(model),
+        default_engine=planning.default_engine_for(model),
+        has_prior=hasattr(model, "prior"),
+    )
 
 
 def _providers(plan: Plan) -> dict[str, Any]:
@@ -220,89 +287,15 @@ def _providers(plan: Plan) -> dict[str, Any]:
     return providers
 
 
-def _fingerprints(model: Any, data: Any) -> dict[str, str]:
-    """What identifies the objects of a run, by the argument that they stood for."""
-    prints = {}
-    if model is not None:
-        prints["model"] = _digest(_parts_of_model(model))
-    if data is not None:
-        if isinstance(data, Mapping):
-            prints["data"] = _digest((name, np.asarray(data[name])) for name in sorted(data))
-        else:
-            prints["data"] = (
-                as_dataset(data).fingerprint()
-                if not _is_frame(data)
-                else _digest([("frame", data.to_csv())])
-            )
-    return prints
-
-
-def _is_frame(data: Any) -> bool:
-    return hasattr(data, "to_csv")
-
-
-def _parts_of_model(model: Any) -> Iterator[tuple[str, Any]]:
-    yield "class", type(model).__qualname__
-    if hasattr(model, "get_config"):
-        with contextlib.suppress(Exception):  # what has no plain configuration has its shapes
-            yield (
-                "config",
-                json.dumps(_without_names(model.get_config()), sort_keys=True, default=str),
-            )
-    for site in getattr(model, "sites", ()) or ():
-        if hasattr(site, "shape"):
-            yield site.name, str(site.shape)
-    if isinstance(model, keras.Model):
-        for variable in model.trainable_variables:
-            yield "weight", np.asarray(variable)
-
-
-def _without_names(config: Any) -> Any:
-    """A configuration without the numbers that Keras adds to names."""
-    if isinstance(config, Mapping):
-        return {
-            k: _without_names(v) for k, v in config.items() if k not in ("name", "shared_object_id")
-        }
-    return [_without_names(v) for v in config] if isinstance(config, (list, tuple)) else config
-
-
-def _digest(parts: Any) -> str:
-    digest = hashlib.sha256()
-    for name, value in parts:
-        digest.update(name.encode())
-        digest.update(value.tobytes() if isinstance(value, np.ndarray) else str(value).encode())
-    return digest.hexdigest()
-
-
-def _check_fingerprints(spec: RunSpec, model: Any, data: Any) -> None:
-    given = _fingerprints(model, data)
-    for argument, value in (("model", model), ("data", data)):
-        expected = spec.fingerprints.get(argument)
-        if expected is None and value is not None:
-            raise RunError(f"The run's {argument} is a name; give no {argument}= to resume it.")
-        if expected is not None and value is None:
-            raise RunError(
-                f"The run's {argument} was given as an object. Resume it with the same one: "
-                f"tfbdl.resume(dir, {argument}=...)."
-            )
-        if expected is not None and given[argument] != expected:
-            raise RunError(
-                f"This {argument} is another than the one that the run was started with: its "
-                f"fingerprint is {given[argument][:12]}, expected {expected[:12]}."
-            )
-
-
-def _extended(spec: RunSpec, draws: int) -> RunSpec:
-    engine = planning.plan(spec).engine if spec.model is not None else None
-    known = {} if engine is None else engine.config.model_fields
-    if "draws" not in known:
+def _extended(plan: Plan, draws: int) -> RunSpec:
+    fields = plan.engine.config.model_fields
+    if "draws" not in fields:
         raise RunError(
-            f"The engine {spec.engine or (engine.name if engine else None)!r} has no draws to add "
-            "to. A variational posterior can be drawn from at will: fit.posterior.sample(n)."
+            f"The engine {plan.engine.name!r} has no draws to add to. A variational posterior can "
+            "be drawn from at will: fit.posterior.sample(n)."
         )
-    if draws < 1:
-        raise OptionsError(f"draws must be at least 1. Received: {draws}.")
-    before = spec.engine_options.get("draws", known["draws"].default)
-    return spec.model_copy(
-        update={"engine_options": {**spec.engine_options, "draws": before + draws}}
-    )
+    if not isinstance(draws, int) or draws < 1:
+        raise OptionsError(f"draws must be an integer of at least 1. Received: {draws!r}.")
+    before = plan.run.engine_options.get("draws", fields["draws"].default)
+    options = {**plan.run.engine_options, "draws": before + draws}
+    return plan.run.model_copy(update={"engine_options": options})

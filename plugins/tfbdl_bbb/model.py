@@ -15,10 +15,13 @@ from tfbdl.errors import DataError
 
 from .config import BBBOptions
 
+NUMBERS = ("gaussian", "student_t", "heteroscedastic_gaussian")
 RANKS = {"dense": (1, 2, 3, 4), "convolutional": (2, 3), "recurrent": (2,)}
 
 
-def build(options: BBBOptions, info: DataInfo, prior: Prior, seed: int) -> tfbdl.BayesianNetwork:
+def build(
+    options: BBBOptions, info: DataInfo | None, prior: Prior, seed: int
+) -> tfbdl.BayesianNetwork:
     """Make the model for data that ``info`` describes.
 
     Args:
@@ -30,11 +33,9 @@ def build(options: BBBOptions, info: DataInfo, prior: Prior, seed: int) -> tfbdl
     Raises:
         DataError: If the data have no targets, or inputs of a shape that the net cannot take.
     """
-    _check(options, info)
+    info = _checked(options, info)
     likelihood = _likelihood(options, info)
-    outputs = likelihood.outputs_for(info.num_classes or _num_targets(info))
-    if likelihood.name == "bernoulli":
-        outputs = _num_targets(info)
+    outputs = likelihood.outputs_for(_target_size(likelihood, info))
     with functional.seeded(seed):
         net = _net(options, info, outputs)
     posterior_options: dict[str, Any] = {}
@@ -102,21 +103,43 @@ def _likelihood(options: BBBOptions, info: DataInfo) -> likelihoods.Likelihood:
     arguments: dict[str, Any] = {}
     if name in ("gaussian", "student_t") and options.noise_scale is not None:
         arguments["scale"] = options.noise_scale
-    numbers = name in ("gaussian", "student_t", "heteroscedastic_gaussian")
-    if numbers and options.standardize and info.y_mean is not None and info.y_std is not None:
+    if (
+        name in NUMBERS
+        and options.standardize
+        and info.y_mean is not None
+        and info.y_std is not None
+    ):
         single = len(info.y_mean) == 1
         arguments["target_mean"] = info.y_mean[0] if single else tuple(info.y_mean)
         arguments["target_scale"] = info.y_std[0] if single else tuple(info.y_std)
     return likelihoods.get(name, arguments)
 
 
-def _num_targets(info: DataInfo) -> int:
-    return info.y_shape[-1] if info.y_shape else 1
+def _target_size(likelihood: likelihoods.Likelihood, info: DataInfo) -> int:
+    """Dimensions of a target, or the number of classes."""
+    dimensions = info.y_shape[-1] if info.y_shape else 1
+    if not likelihood.is_classification or likelihood.name == "bernoulli":
+        return int(dimensions or 1)
+    classes = info.num_classes or dimensions  # one-hot rows count theirs
+    if classes is None or classes < 2:
+        raise DataError(
+            f"The likelihood {likelihood.name!r} needs the number of classes. Expected integer "
+            f"labels or one-hot rows. Received: targets of dtype {info.y_dtype} and shape "
+            f"{info.y_shape}, from which it cannot be told."
+        )
+    return classes
 
 
-def _check(options: BBBOptions, info: DataInfo) -> None:
-    if info.y_shape is None:
-        raise DataError("Model 'bbb' predicts targets. Expected (x, y). Received: x alone.")
+def _checked(options: BBBOptions, info: DataInfo | None) -> DataInfo:
+    if info is None or info.y_shape is None:
+        received = "no data" if info is None else "x alone"
+        raise DataError(f"Model 'bbb' predicts targets. Expected (x, y). Received: {received}.")
+    if options.likelihood in NUMBERS and not str(info.y_dtype).startswith("float"):
+        raise DataError(
+            f"The likelihood {options.likelihood!r} is of real numbers, and whole-number targets "
+            "are taken for classes. Expected float targets, such as y.astype('float32'). "
+            f"Received: dtype {info.y_dtype}."
+        )
     if not isinstance(info.x_shape, tuple):
         raise DataError(
             "Model 'bbb' takes one array of inputs; for several build a keras.Model and give it to "
@@ -129,3 +152,4 @@ def _check(options: BBBOptions, info: DataInfo) -> None:
             f"A {options.architecture} net takes inputs {wanted}. "
             f"Received: [n, {', '.join(map(str, info.x_shape))}]."
         )
+    return info

@@ -10,7 +10,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfbdl.errors import CheckpointError
+from tfbdl import functional
+from tfbdl.errors import CheckpointError, RunError
 from tfbdl.protocols import Checkpoints, OnStep
 
 
@@ -31,10 +32,21 @@ class Report(keras.callbacks.Callback):
         self.epoch = epoch
 
     def _on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
-        self._tell(self.epoch * self.steps + batch + 1, logs)
+        within = min(batch + 1, self.steps)  # Keras counts a last, shorter execution in full
+        self._tell(self.epoch * self.steps + within, logs)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        """Add to the history; validation figures are told here."""
+        """Add to the history; validation figures are told here.
+
+        Raises:
+            RunError: If the loss is no finite number any more.
+        """
+        loss = float((logs or {}).get("loss", 0.0))
+        if not math.isfinite(loss):
+            raise RunError(
+                f"The loss became {loss} in epoch {epoch + 1}. Lower the learning_rate, or give "
+                "inputs and targets of a size near one."
+            )
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(float(value))
         if self.on_step is not None:
@@ -114,28 +126,29 @@ class Checkpoint(keras.callbacks.Callback):
         if final or time.monotonic() - self.last >= self.seconds:
             self._save(epoch + 1)
 
-    def restore(self, model: keras.Model) -> tuple[int, dict[str, Any]]:
+    def restore(self, model: keras.Model) -> tuple[int, bool]:
         """Put model, optimizer and callbacks into the latest whole state.
 
         Returns:
-            The epoch to go on with, and what was noted: ``stopped`` if training had ended.
+            The epoch to go on with, and whether training had ended there.
         """
-        model.optimizer.build(model.trainable_variables)
+        if model.built:
+            model.optimizer.build(model.trainable_variables)
         found = self.store.restore()
         if found is None:
-            return 0, {}
+            return 0, False
         epoch, arrays, notes = found
         _assign(_variables(model), [arrays[n] for n in sorted(arrays) if n.startswith("variable")])
         self.report.history = {name: list(v) for name, v in notes["history"].items()}
+        self.saved, self.last = epoch, time.monotonic()
+        ended = bool(notes["stopped"]) or epoch >= self.report.epochs
         for i, callback in enumerate(self.stateful):
             own = [arrays[n] for n in sorted(arrays) if n.startswith(f"callback{i:02d}.")]
             callback.set_state(notes["callbacks"][i], own)
             callback.set_model(model)
-            if notes["stopped"]:
+            if ended:
                 callback.on_train_end()
-        self.saved = epoch
-        self.last = time.monotonic()
-        return epoch, {"stopped": notes["stopped"]}
+        return epoch, ended
 
     def _save(self, epoch: int) -> None:
         arrays = {f"variable{i:05d}": np.asarray(v) for i, v in enumerate(_variables(self.model))}
@@ -157,14 +170,14 @@ class Checkpoint(keras.callbacks.Callback):
 
 
 def _variables(model: keras.Model) -> list[Any]:
-    return [*model.variables, *model.optimizer.variables]
+    return [*functional.state_variables(model), *model.optimizer.variables]
 
 
 def _assign(variables: list[Any], values: list[np.ndarray]) -> None:
     if [tuple(v.shape) for v in variables] != [value.shape for value in values]:
         raise CheckpointError(
             "The checkpoint is of another model: expected "
-            f"{len(variables)} variables, received {len(values)} or other shapes."
+            f"{len(variables)} variables of given shapes, received {len(values)} or other shapes."
         )
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)

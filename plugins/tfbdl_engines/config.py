@@ -10,17 +10,17 @@ from tfbdl import Config, Field
 class VariationalOptions(Config):
     """How the evidence lower bound is maximised."""
 
-    epochs: int = Field(200, ge=1, description="Passes over the data.")
-    steps: int | None = Field(
-        None, ge=1, description="Training steps in all, rounded up to whole epochs; beats epochs."
+    steps: int = Field(
+        8_000, ge=1, description="Training steps in all, rounded up to whole passes over the data."
     )
+    epochs: int | None = Field(None, ge=1, description="Passes over the data; beats steps.")
     batch_size: int = Field(128, ge=1, description="Rows of a training step.")
     optimizer: Literal["adam", "sgd", "adagrad", "rmsprop"] = Field(
         "adam", description="Keras' optimizer."
     )
-    learning_rate: float = Field(1e-3, gt=0, description="Of the optimizer.")
+    learning_rate: float = Field(1e-2, gt=0, description="Of the optimizer.")
     schedule: Literal["constant", "cosine"] = Field(
-        "constant", description="Keep the learning rate, or let it fall to zero along a cosine."
+        "cosine", description="Keep the learning rate, or let it fall to zero along a cosine."
     )
     kl_annealing: int = Field(
         0, ge=0, description="Epochs over which the weight of the KL term rises from 0."

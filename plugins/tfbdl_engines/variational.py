@@ -7,8 +7,9 @@ from typing import Any
 
 import keras
 
+import tfbdl
 from tfbdl.data import Dataset
-from tfbdl.errors import CapabilityError
+from tfbdl.errors import CapabilityError, OptionsError
 from tfbdl.inference.elbo import KLSchedule
 from tfbdl.inference.surrogate_model import SurrogateModel
 from tfbdl.posterior import SurrogatePosterior
@@ -19,6 +20,7 @@ from .config import VariationalOptions
 
 SMALL = 50_000  # parameters below which a step takes less time than a look at it
 NO_DATA_STEPS = 100  # steps of an "epoch" where there are no data to pass over
+OF_SURROGATE = ("posterior", "rank", "num_samples")
 
 
 class Variational:
@@ -38,49 +40,82 @@ class Variational:
 
         Raises:
             CapabilityError: If the model can neither be trained nor has a log joint.
+            OptionsError: If an option does not go with this model or these data.
+            RunError: If the loss becomes NaN or infinite.
         """
         options = self.options
-        wrapped = not (isinstance(model, keras.Model) and isinstance(model, Trainable))
-        if wrapped:
-            if not hasattr(model, "log_joint"):
-                raise CapabilityError(
-                    f"A {type(model).__name__} offers neither training nor a log joint."
-                )
-            model = SurrogateModel(
-                model,
-                options.posterior,
-                rank=options.rank,
-                num_samples=options.num_samples,
-                seed=context.seed,
-            )
+        model = self._trainable(model, context.seed)
+        self._check_options(model, data)
         train, validation = data, None
         if options.validation_split and data is not None:
             train, validation = data.validation_split(options.validation_split)
-        steps = NO_DATA_STEPS
-        if train is not None:
-            steps = train.steps_per_epoch(options.batch_size)
-        epochs = math.ceil(options.steps / steps) if options.steps else options.epochs
+        steps = NO_DATA_STEPS if train is None else train.steps_per_epoch(options.batch_size)
+        epochs = options.epochs or math.ceil(options.steps / steps)
         self._compile(model, steps, epochs)
         callbacks = self._callbacks(context, steps, epochs, validation is not None)
-        initial_epoch, history = self._restore(model, callbacks, context)
-        if initial_epoch < epochs and not history.pop("stopped", False):
-            fresh = model.fit(
-                **_inputs(model, train, options.batch_size, steps, initial_epoch, context.seed),
-                validation_data=validation if _takes_datasets(model) else _arrays(validation),
+        epoch, ended = 0, False
+        if context.checkpoints is not None:
+            epoch, ended = callbacks[-1].restore(model)
+        if not ended:
+            model.fit(
+                **_inputs(model, train, validation, options.batch_size, steps, epoch, context.seed),
                 epochs=epochs,
-                initial_epoch=initial_epoch,
+                initial_epoch=epoch,
                 verbose=0,
                 callbacks=callbacks,
             )
-            del fresh  # Report keeps the history, from before a resume too
+        history = callbacks[0].history  # from before a resume too
         posterior = getattr(model, "posterior", None)
         return EngineResult(
             posterior=posterior if isinstance(posterior, SurrogatePosterior) else None,
-            history=callbacks[0].history,
-            metrics={"elbo": callbacks[0].history["elbo"][-1]}
-            if "elbo" in callbacks[0].history
-            else {},
+            history=history,
+            metrics={"elbo": history["elbo"][-1]} if "elbo" in history else {},
         )
+
+    def _trainable(self, model: Any, seed: int) -> keras.Model:
+        """The model itself, or the surrogate that is trained in its place."""
+        if isinstance(model, keras.Model) and isinstance(model, Trainable):
+            if _has_objective(model):
+                return model
+            raise CapabilityError(
+                f"The Keras model {model.name!r} has no objective: it was not compiled with a "
+                "loss. Make it Bayesian with tfbdl.BayesianNetwork(net, likelihood)."
+            )
+        if not hasattr(model, "log_joint"):
+            offered = getattr(model, "capabilities", ())
+            fitting = [name for name, spec in tfbdl.engines.items() if spec.fits(offered)]
+            raise CapabilityError(
+                f"Engine 'variational' cannot fit a {type(model).__name__}: it offers neither "
+                f"training nor a log joint. Engines that fit: {', '.join(fitting) or 'none'}."
+            )
+        return SurrogateModel(
+            model,
+            self.options.posterior,
+            rank=self.options.rank,
+            num_samples=self.options.num_samples,
+            seed=seed,
+        )
+
+    def _check_options(self, model: keras.Model, data: Dataset | None) -> None:
+        options, fields = self.options, type(self.options).model_fields
+        wrapped = isinstance(model, SurrogateModel)
+        for name in () if wrapped else OF_SURROGATE:
+            if getattr(options, name) != fields[name].default:
+                raise OptionsError(
+                    f"The engine option {name!r} is for models that offer their log joint alone; "
+                    f"a {type(model).__name__} has its own. Received: {getattr(options, name)!r}."
+                )
+        if data is None and (options.validation_split or options.minibatch_weights != "uniform"):
+            raise OptionsError(
+                "validation_split and minibatch_weights need data to divide. Received: a model "
+                "that holds its data itself."
+            )
+        anneals = options.kl_annealing or options.minibatch_weights != "uniform"
+        if anneals and not hasattr(model, "kl_weight"):
+            raise OptionsError(
+                "kl_annealing and minibatch_weights need a model with a kl_weight. "
+                f"Received: a {type(model).__name__}."
+            )
 
     def _compile(self, model: keras.Model, steps: int, epochs: int) -> None:
         options = self.options
@@ -92,7 +127,7 @@ class Variational:
         )
         if options.kl_annealing or options.minibatch_weights != "uniform":
             model.kl_weight = KLSchedule(
-                weight=model.kl_weight if isinstance(model.kl_weight, float) else 1.0,
+                weight=getattr(model.kl_weight, "weight", model.kl_weight),
                 annealing_steps=options.kl_annealing * steps,
                 minibatch_weights=options.minibatch_weights,
                 batches=steps,
@@ -100,7 +135,8 @@ class Variational:
         per_execution = options.steps_per_execution
         if per_execution is None:
             per_execution = min(steps, 32) if model.count_params() < SMALL else 1
-        model.compile(optimizer=optimizer, steps_per_execution=per_execution)
+        own = {} if _completes_itself(model) else {"loss": model.loss}
+        model.compile(optimizer=optimizer, steps_per_execution=per_execution, **own)
 
     def _callbacks(self, context: Context, steps: int, epochs: int, validating: bool) -> list[Any]:
         callbacks: list[Any] = [Report(context.on_step, steps, epochs)]
@@ -113,28 +149,39 @@ class Variational:
             )
         return callbacks
 
-    def _restore(
-        self, model: keras.Model, callbacks: list[Any], context: Context
-    ) -> tuple[int, dict[str, Any]]:
-        if context.checkpoints is None:
-            return 0, {}
-        return callbacks[-1].restore(model)
-
 
 def _inputs(
-    model: Any, train: Dataset | None, batch_size: int, steps: int, epoch: int, seed: int
+    model: Any,
+    train: Dataset | None,
+    validation: Dataset | None,
+    batch_size: int,
+    steps: int,
+    epoch: int,
+    seed: int,
 ) -> dict[str, Any]:
     """What ``model.fit`` takes: our own models a Dataset, others its batches."""
     if train is None:
-        return {"steps_per_epoch": steps}
-    if _takes_datasets(model):
-        return {"x": train, "batch_size": batch_size}
-    return {"x": train.batches(batch_size, seed=seed, start_epoch=epoch), "steps_per_epoch": steps}
+        return {"steps_per_epoch": steps, "shuffle": False}
+    if getattr(model, "takes_datasets", False):
+        return {"x": train, "batch_size": batch_size, "validation_data": validation}
+    held_out = None
+    if validation is not None:
+        held_out = validation.batches(batch_size, seed=seed, shuffle=False, repeat=False)
+    return {
+        "x": train.batches(batch_size, seed=seed, start_epoch=epoch),
+        "steps_per_epoch": steps,
+        "shuffle": False,  # the batches come in the order they shall have
+        "validation_data": held_out,
+    }
 
 
-def _takes_datasets(model: Any) -> bool:
-    return getattr(model, "takes_datasets", False)
+def _completes_itself(model: keras.Model) -> bool:
+    """Whether a model brings its objective itself, in one of the methods that Keras asks."""
+    return any(
+        getattr(type(model), name) is not getattr(keras.Model, name)
+        for name in ("compile", "compute_loss", "train_step")
+    )
 
 
-def _arrays(data: Dataset | None) -> Any:
-    return None if data is None else (data.x, data.y)
+def _has_objective(model: keras.Model) -> bool:
+    return _completes_itself(model) or getattr(model, "loss", None) is not None

@@ -10,6 +10,7 @@ References:
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -20,7 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 from .. import random
-from ..errors import ModelError, OptionsError, UnknownNameError
+from ..errors import ModelError, OptionsError, UnknownNameError, did_you_mean
 
 LOG_2PI_E = 1.0 + math.log(2.0 * math.pi)
 MAX_FULL_RANK = 2_000
@@ -313,10 +314,15 @@ def make(family: str, locs: Mapping[str, keras.Variable], **options: Any) -> Sur
     """
     if family not in FAMILIES:
         raise UnknownNameError("posterior family", family, FAMILIES)
-    try:
-        return FAMILIES[family](locs, name="posterior", **options)
-    except TypeError as error:
-        raise OptionsError(f"Posterior family {family!r}: {error}.") from error
+    parameters = inspect.signature(FAMILIES[family]).parameters.values()
+    known = [item.name for item in parameters if item.kind is item.KEYWORD_ONLY]
+    for option in options:
+        if option not in known:
+            raise OptionsError(
+                f"The posterior family {family!r} has no option {option!r}."
+                f"{did_you_mean(option, known)} Known: {', '.join(known) or 'none'}."
+            )
+    return FAMILIES[family](locs, name="posterior", **options)
 
 
 def read(variable: keras.Variable) -> tf.Tensor:

@@ -109,7 +109,8 @@ class SurrogateModel(keras.Model):
         Args:
             keys: Of the draws.
             batch: What ``target.log_joint`` takes.
-            weight: Of the entropy; 1 is Bayes.
+            weight: Of the entropy; 1 is Bayes, 0 a point estimate, so that annealing goes from
+                the mode of the unconstrained density to the posterior.
         """
 
         def of_draw(draw: dict[str, tf.Tensor]) -> tf.Tensor:
@@ -128,18 +129,32 @@ class SurrogateModel(keras.Model):
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One step on the negative ELBO."""
-        batch = None if isinstance(data, tf.Tensor) and data.shape == (1, 0) else data
-        keys = random.split(random.key(self.seed, "surrogate", read(self.step)), self.num_samples)
         weight = self.kl_weight(read(self.step)) if callable(self.kl_weight) else self.kl_weight
         with tf.GradientTape() as tape:
-            elbo = self.elbo(keys, batch, weight)
+            elbo = self.elbo(self._keys("surrogate"), _batch(data), weight)
             loss = -elbo / tf.distribute.get_strategy().num_replicas_in_sync
         variables = self.trainable_variables
         self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
         self.step.assign_add(tf.ones((), tf.int64))
+        return self._results(elbo)
+
+    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """The negative ELBO on a held-out batch, with noise that training does not share."""
+        return self._results(self.elbo(self._keys("evaluate"), _batch(data)))
+
+    def _keys(self, stream: str) -> tf.Tensor:
+        """Keys of this step's draws: ``[num_samples, 2]``."""
+        context = tf.distribute.get_replica_context()
+        replica = context.replica_id_in_sync_group if context is not None else 0
+        return random.split(
+            random.key(self.seed, stream, read(self.step), replica), self.num_samples
+        )
+
+    def _results(self, elbo: tf.Tensor) -> dict[str, tf.Tensor]:
         self.elbo_metric.update_state(elbo)
         self._loss_tracker.update_state(-elbo)
-        return self.get_metrics_result()
+        results: dict[str, tf.Tensor] = self.get_metrics_result()
+        return results
 
     def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         """As in Keras; without ``x`` each step sees what the density holds itself."""
@@ -151,6 +166,11 @@ class SurrogateModel(keras.Model):
     def _unconstrained(site: Site, value: Any) -> tf.Tensor:
         value = tf.convert_to_tensor(value, site.dtype)
         return value if site.bijector is None else site.bijector.inverse(value)
+
+
+def _batch(data: Any) -> Any:
+    """What ``log_joint`` takes; None stands for the placeholder of ``fit`` without data."""
+    return None if isinstance(data, tf.Tensor) and data.shape == (1, 0) else data
 
 
 class _Given(keras.initializers.Initializer):

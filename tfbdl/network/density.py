@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from .. import distributions, functional, random
 from ..distributions import Prior
+from ..errors import ModelError
 from ..inference.surrogate import Surrogate, read
 from ..likelihoods import Likelihood
 from ..protocols import Params, Site
@@ -79,10 +80,58 @@ class NetworkDensity:
 
     def log_joint(self, params: Params, batch: tuple[Any, Any]) -> tf.Tensor:
         """``log_prior(params) + num_data * mean(log_likelihood(params, batch))``."""
+        total = self.log_likelihood_total(params, batch)
+        return tf.cast(self.log_prior(params), total.dtype) + total
+
+    def log_likelihood_total(self, params: Params, batch: tuple[Any, Any]) -> tf.Tensor:
+        """``num_data * mean(log_likelihood(params, batch))``: a scalar, in nats."""
         log_lik = self.log_likelihood(params, batch)
         rows = tf.cast(read(self.num_data_seen), log_lik.dtype)
         rows = tf.where(rows > 0, rows, tf.cast(tf.size(log_lik), log_lik.dtype))
-        return tf.cast(self.log_prior(params), log_lik.dtype) + rows * tf.reduce_mean(log_lik)
+        return rows * tf.reduce_mean(log_lik)
+
+    @property
+    def has_gaussian_prior(self) -> bool:
+        """Whether the prior of each weight is normal, with nothing of it learned."""
+        learned = any(item.site is not None for item in self.learned.values())
+        priors = (self.prior_of(name, {}) for name in self.weight_sites())
+        return not learned and all(distributions.has_closed_form(prior) for prior in priors)
+
+    def gaussian_prior(self) -> tuple[Params, Params]:
+        """Mean and standard deviation of each weight under the prior (``gaussian_prior``).
+
+        Raises:
+            ModelError: If the prior is not normal, or the likelihood has a learned parameter,
+                whose prior is not.
+        """
+        if not self.has_gaussian_prior:
+            raise ModelError(
+                f"The prior of the weights must be normal, with nothing learned. "
+                f"Received: {self.prior!r}."
+            )
+        if self.learned:
+            raise ModelError(
+                "All that is sampled must have a normal prior, so the likelihood may learn "
+                "nothing. Fix its parameter, for example "
+                "BayesianNetwork(..., likelihood_options={'scale': 0.1}). "
+                f"Received: learned {', '.join(self.learned)}."
+            )
+        priors = {name: self.prior_of(name, {}) for name in self.weight_sites()}
+        return (
+            {name: prior.mean() for name, prior in priors.items()},
+            {name: prior.stddev() for name, prior in priors.items()},
+        )
+
+    def sample_prior(self, seed: int) -> Params:
+        """A state drawn from the prior: weights, and learned parameters from their own."""
+        key = random.key(seed, "prior")
+        drawn: dict[str, tf.Tensor] = self.learned_values({})
+        for name, item in self.learned.items():
+            if item.prior is not None:
+                drawn[name] = _draw(item.prior, random.fold_in(key, name))
+        for name in self.weight_sites():
+            drawn[name] = _draw(self.prior_of(name, drawn), random.fold_in(key, name))
+        return drawn
 
     def outputs(self, params: Params, x: Any) -> tf.Tensor:
         """The net's outputs with given weights, in float32 at least: ``[n, ...]``."""
@@ -151,7 +200,20 @@ class NetworkDensity:
         return (1.0 - tf.reduce_mean(mask)) * prior.log_prob(tf.zeros_like(mask))
 
 
+def _draw(distribution: Any, key: tf.Tensor) -> tf.Tensor:
+    return distribution.sample(seed=tf.bitcast(key, tf.int32))
+
+
 def widen(outputs: Any) -> tf.Tensor:
-    """Half precision ends where the likelihood begins."""
+    """Half precision ends where the likelihood begins.
+
+    Raises:
+        ModelError: If the net has several outputs.
+    """
+    if isinstance(outputs, (list, tuple, dict)):
+        raise ModelError(
+            "A likelihood takes one output tensor. Join the net's outputs with "
+            f"keras.layers.Concatenate. Received: {len(outputs)} outputs."
+        )
     outputs = tf.convert_to_tensor(outputs)
     return tf.cast(outputs, tf.float32) if outputs.dtype.size < 4 else outputs

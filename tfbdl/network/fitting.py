@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -45,6 +46,8 @@ def fit_arguments(
     elif validation_data is not None:
         validation_data = _validation(data, validation_data)
     _set_num_data(model, data)
+    if not model.built:
+        model(_first_row(data))
     size = batch_size or DEFAULT_BATCH_SIZE
     steps = steps_per_epoch
     if steps is None and data.num_rows is not None:
@@ -62,6 +65,11 @@ def fit_arguments(
 
 def training_data(model: BayesianNetwork, x: Any, y: Any, sample_weight: Any) -> Dataset:
     """Any training data as a Dataset that fits the likelihood."""
+    if isinstance(x, Iterator):
+        raise DataError(
+            "A Python generator can be neither counted nor read twice. Give a keras.utils.PyDataset"
+            ", or tf.data.Dataset.from_generator(...) and BayesianNetwork(..., num_data=N)."
+        )
     if isinstance(x, Dataset):
         data = x
     elif y is None:
@@ -123,6 +131,14 @@ def _set_num_data(model: BayesianNetwork, data: Dataset) -> None:
             "weighted by it. Give BayesianNetwork(..., num_data=N)."
         )
     model.num_data = rows
+
+
+def _first_row(data: Dataset) -> Any:
+    x = data.x
+    if data.stream is not None:
+        first = next(iter(data.stream))
+        x = first[0] if isinstance(first, tuple) else first
+    return tf.nest.map_structure(lambda part: tf.convert_to_tensor(part[:1]), x)
 
 
 def _task(model: BayesianNetwork) -> Any:

@@ -8,28 +8,25 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-from .. import distributions, functional, likelihoods, random
+from .. import distributions, functional, likelihoods
 from ..distributions import Prior
 from ..errors import DataError, ModelError, OptionsError, did_you_mean
 from ..inference import surrogate as surrogates
 from ..inference.elbo import KLSchedule
 from ..likelihoods import Likelihood
-from ..posterior import SurrogatePosterior
-from ..predictive import Predictive
 from ..specs import Capability
-from . import fitting, pruning, serialization
+from . import fitting, serialization
 from .objective import StepCounter, VariationalObjective
+from .queries import PREDICT_DRAWS, PosteriorQueries
 from .sites import SitesArgument, Untracked, choose_sites, learned_parameters
 
 ESTIMATORS = ("reparameterization", "local_reparameterization", "flipout")
-PREDICT_DRAWS = 32
 XLA_PARAMETERS = 20_000
 
 
 @keras.saving.register_keras_serializable(package="tfbdl")
-class BayesianNetwork(VariationalObjective, keras.Model):
+class BayesianNetwork(VariationalObjective, PosteriorQueries, keras.Model):
     """A Keras net whose weights are random, trained by Bayes by Backprop.
 
     The posterior's locations are the net's own variables, so training moves them and the net
@@ -100,8 +97,10 @@ class BayesianNetwork(VariationalObjective, keras.Model):
         _check_estimator(estimator)
         if num_data is not None and num_data < 1:
             raise OptionsError(f"num_data must be at least 1. Received: {num_data}.")
-        if not callable(kl_weight) and kl_weight < 0:
-            raise OptionsError(f"kl_weight must not be negative. Received: {kl_weight}.")
+        if not callable(kl_weight) and not 0 <= kl_weight < float("inf"):
+            raise OptionsError(
+                f"kl_weight must be a finite number of at least 0. Received: {kl_weight}."
+            )
         self.net = net
         self.likelihood = likelihoods.get(likelihood, likelihood_options)
         self.prior = distributions.get(prior, prior_options)
@@ -158,6 +157,8 @@ class BayesianNetwork(VariationalObjective, keras.Model):
         self.surrogate = surrogates.make(
             self.posterior_family, self.site_variables.items, **self.posterior_options
         )
+        if self.has_gaussian_prior:
+            self.capabilities = type(self).capabilities | {Capability.GAUSSIAN_PRIOR}
 
     def _add_state(self, name: str, value: int) -> None:
         weight = self.add_weight(
@@ -285,6 +286,16 @@ class BayesianNetwork(VariationalObjective, keras.Model):
             x, y = fitting.evaluation_data(self, x, y)
         return super().evaluate(x, y, batch_size, *args, **kwargs)
 
+    def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        """As in Keras; ``num_data`` must be known, and the data are not checked."""
+        self._require_num_data()
+        return super().train_on_batch(*args, **kwargs)
+
+    def test_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        """As in Keras; ``num_data`` must be known, and the data are not checked."""
+        self._require_num_data()
+        return super().test_on_batch(*args, **kwargs)
+
     def predict(
         self,
         x: Any,
@@ -319,77 +330,6 @@ class BayesianNetwork(VariationalObjective, keras.Model):
     def num_data(self, rows: int) -> None:
         self.num_data_seen.assign(rows)
 
-    @property
-    def posterior(self) -> SurrogatePosterior:
-        """The approximate posterior as it stands."""
-        self._require_built()
-        return SurrogatePosterior(self)
-
-    def predictive(
-        self,
-        x: Any,
-        draws: int = PREDICT_DRAWS,
-        seed: int = 0,
-        *,
-        keep: bool = False,
-        batch_size: int | None = None,
-    ) -> Predictive:
-        """The predictive distribution at ``x`` over draws of the weights; lazy.
-
-        Args:
-            x: Inputs ``[n, ...]``.
-            draws: Number of weight samples.
-            seed: Of the weight samples.
-            keep: Store the outputs of all draws.
-            batch_size: Rows held at once.
-        """
-        self._require_built()
-        x = fitting.gather_inputs(x)
-        return Predictive(self, self.posterior, x, draws, seed, keep=keep, batch_size=batch_size)
-
-    def elbo(self, x: Any, y: Any, draws: int = 100, seed: int = 0) -> float:
-        """The evidence lower bound in nats, of the whole data set ``(x, y)``.
-
-        The likelihood term is a mean over ``draws``; the KL term is exact where it is closed and
-        otherwise a mean over the same draws.
-        """
-        self._require_built()
-        x, y = fitting.evaluation_data(self, x, y)
-        predictive = self.predictive(x, draws, seed)
-        total = predictive.expected_log_prob(y).sum()
-        keys = random.fold_in(random.key(seed, "posterior"), tf.range(draws))
-        kl = tf.map_fn(
-            lambda key: self.kl(self.surrogate.sample(key)),
-            keys,
-            fn_output_signature=self.surrogate.flat_dtype(),
-        )
-        return float(total - np.mean(kl.numpy(), dtype=np.float64))
-
-    def signal_to_noise(self) -> dict[str, np.ndarray]:
-        """``|mean| / stddev`` of each weight (Blundell et al. 2015, section 5.1)."""
-        return pruning.signal_to_noise(self)
-
-    def prune(self, fraction: float) -> BayesianNetwork:
-        """A copy in which the weights with the lowest signal-to-noise ratio are exactly zero.
-
-        Args:
-            fraction: Share of all random weights to remove, from 0 to 1.
-
-        References:
-            Blundell et al. 2015, section 5.1 and table 3.
-        """
-        return pruning.prune(self, fraction)
-
-    def clone(self, seed: int | None = None, **changes: Any) -> BayesianNetwork:
-        """A copy with the same weights, or initialised anew from ``seed``.
-
-        Args:
-            seed: None keeps the weights; otherwise net and posterior start anew from it.
-            **changes: Constructor arguments to change.
-        """
-        self._require_built()
-        return serialization.clone(self, seed, **changes)
-
     def get_config(self) -> dict[str, Any]:
         """Plain values: prior and likelihood by name and options, the net as Keras stores it."""
         self._require_built()
@@ -405,13 +345,6 @@ class BayesianNetwork(VariationalObjective, keras.Model):
             raise DataError(
                 "The number of training rows is not known, and the KL term is weighted by it. "
                 "Give BayesianNetwork(..., num_data=N), or fit first."
-            )
-
-    def _require_built(self) -> None:
-        if not hasattr(self, "surrogate"):
-            raise ModelError(
-                f"The net {self.net.name!r} has no weights yet. Begin it with keras.Input(shape), "
-                "or call the model once on data."
             )
 
 

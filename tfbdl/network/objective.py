@@ -16,7 +16,8 @@ from ..inference.surrogate import read
 from .density import NetworkDensity, widen
 
 _THREAD = threading.local()
-"""Replicas are traced in threads of their own; each keeps its draw between call and loss."""
+"""Replicas are traced in threads of their own; each keeps its draw, and what layers added
+to the loss, between call and loss."""
 
 
 class StepCounter(keras.metrics.Metric):
@@ -60,9 +61,12 @@ class VariationalObjective(NetworkDensity):
         """Run the net with one draw of the weights; gives the parameters of the likelihood."""
         draw = self.surrogate.sample(self._noise_key(bool(training)))
         pairs = [(variable, draw[name]) for name, variable in self.weight_sites().items()]
-        outputs, updates = functional.apply(self.net, pairs, inputs, training=bool(training))
+        added: list[tf.Tensor] = []
+        outputs, updates = functional.apply(
+            self.net, pairs, inputs, training=bool(training), losses=added
+        )
         functional.assign(updates)
-        _THREAD.draw = draw
+        _THREAD.draw, _THREAD.losses = draw, added
         return widen(outputs)
 
     def compute_loss(
@@ -92,7 +96,7 @@ class VariationalObjective(NetworkDensity):
         self.kl_metric.update_state(kl, sample_weight=rows)
         self.elbo_metric.update_state(-num_data * nll - kl, sample_weight=rows)
         total = nll + tf.cast(weight, nll.dtype) * kl / num_data  # Blundell et al. 2015, eq. (8)
-        for loss in self.losses:  # of layers that add one, such as activity regularisers
+        for loss in (*_THREAD.losses, *self.losses):  # of activities, and of point estimates
             total += tf.cast(loss, nll.dtype)
         return total / tf.distribute.get_strategy().num_replicas_in_sync
 

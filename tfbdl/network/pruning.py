@@ -48,5 +48,6 @@ def prune(model: BayesianNetwork, fraction: float) -> BayesianNetwork:
     kept[order[: round(fraction * order.size)]] = False
     ends = np.cumsum([ratio.size for ratio in ratios.values()])
     for (name, ratio), end in zip(ratios.items(), ends, strict=True):
-        pruned.surrogate.masks[name].assign(kept[end - ratio.size : end].reshape(ratio.shape))
+        mask = pruned.surrogate.masks[name]  # what was pruned before stays so
+        mask.assign(mask.numpy() * kept[end - ratio.size : end].reshape(ratio.shape))
     return pruned

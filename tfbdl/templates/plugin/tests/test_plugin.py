@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import pytest
-from tfbdl.testing import check_plugin
 
 import tfbdl
+from tfbdl.testing import check_plugin
 
 
 def test_plugin_conforms() -> None:

@@ -1,0 +1,95 @@
+"""Every built-in plugin keeps the contract; a new one is tested the day it is registered."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import tensorflow as tf
+
+import tfbdl
+from tfbdl import testing
+from tfbdl.registry import OWN, registry
+from tfbdl.specs import KINDS, Capability
+
+ABSENT = "TFBDL_DATA is not set to a folder of data sets"
+DOWNLOADED = {"mnist", "fashion_mnist"}
+"""Data sets that would be downloaded where TFBDL_DATA does not hold them."""
+
+
+def built_in(kind: str) -> list[Any]:
+    catalog = registry().catalog(kind)
+    return [catalog[n] for n in catalog if catalog.provider(n).distribution == OWN]
+
+
+def names(kind: str, capability: Capability | None = None) -> list[str]:
+    return [s.name for s in built_in(kind) if capability is None or capability in s.capabilities]
+
+
+def datasets() -> Iterator[Any]:
+    for spec in built_in("dataset"):
+        if not any(field.is_required() for field in spec.config.model_fields.values()):
+            here = spec.name not in DOWNLOADED or "TFBDL_DATA" in os.environ
+            skip = pytest.mark.skipif(not here, reason=f"{ABSENT}.")
+            yield pytest.param(spec.name, marks=skip)
+
+
+@pytest.mark.parametrize("plugin", [n for n, p in tfbdl.plugins.items() if p.distribution == OWN])
+def test_plugin_is_registered_whole(plugin: str) -> None:
+    testing.check_registered(plugin)
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, n) for kind in KINDS for n in names(kind)])
+def test_options_survive_json_and_command_line(kind: str, name: str) -> None:
+    testing.check_options(kind, name)
+
+
+@pytest.mark.parametrize("name", names("prior"))
+def test_prior_keeps_shapes_and_dtypes(name: str) -> None:
+    testing.check_prior(name)
+
+
+@pytest.mark.parametrize("name", list(datasets()))
+def test_dataset_is_clean_and_reproducible(name: str) -> None:
+    try:
+        testing.check_dataset(name)
+    except tfbdl.errors.DataError as error:
+        if "TFBDL_DATA" not in str(error):
+            raise
+        pytest.skip(f"{ABSENT} that holds it: {error}")
+
+
+@pytest.mark.parametrize("name", names("engine"))
+def test_engine_gives_draws_and_obeys_seed_and_cancel(name: str) -> None:
+    testing.check_engine(name)
+
+
+@pytest.mark.parametrize("name", names("model"))
+def test_model_offers_what_its_spec_says(name: str) -> None:
+    testing.check_model(name)
+
+
+@pytest.mark.parametrize("name", names("model"))
+def test_model_obeys_its_seed(name: str) -> None:
+    testing.check_seeds(name)
+
+
+@pytest.mark.parametrize("name", names("model"))
+def test_model_is_the_same_after_save_and_load(name: str) -> None:
+    testing.check_saves(name)
+
+
+@pytest.mark.replicas
+@pytest.mark.parametrize("name", names("model", Capability.TRAINABLE))
+def test_model_trains_on_two_replicas_as_on_one(name: str) -> None:
+    testing.check_replicas(name)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", names("model", Capability.TRAINABLE))
+def test_model_trains_on_a_gpu_as_on_the_cpu(name: str) -> None:
+    if not tf.config.list_physical_devices("GPU"):
+        pytest.skip("TensorFlow sees no GPU.")
+    testing.check_gpu(name)

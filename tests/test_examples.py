@@ -1,0 +1,66 @@
+"""The examples and the snippets of the README run as they stand, with fewer epochs."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import tfbdl
+
+ROOT = Path(__file__).parents[1]
+SNIPPETS = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
+
+
+def example(name: str) -> Callable[..., dict[str, float]]:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "examples" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main
+
+
+def test_quickstart_regression_beats_the_mean_and_covers(capsys) -> None:
+    scores = example("quickstart_regression")(epochs=60)
+    assert scores["rmse"] < 71.0  # the standard deviation of the test targets is 71.6
+    assert 0.8 < scores["coverage_90"] <= 1.0  # 89 rows: five standard errors about 0.9 and bias
+    assert scores["aleatoric_sd"] > scores["epistemic_sd"] > 0.0
+    assert "unlike all others" in capsys.readouterr().out
+
+
+def test_classification_errs_less_where_it_is_sure() -> None:
+    scores = example("classification")(epochs=15)
+    assert scores["test_error"] < 0.15  # chance is 0.9
+    assert scores["error_surest_90"] < scores["error_all_rows"]
+    assert scores["mutual_information"] > 0.0
+
+
+@pytest.mark.parametrize("number", range(len(SNIPPETS)))
+def test_snippet_of_the_readme_runs(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code = re.sub(r"epochs=\d+", "epochs=2", SNIPPETS[number])
+    code = re.sub(r'("epochs"|"steps"): \d+', r"\1: 20", code)
+    names: dict[str, object] = {"__name__": "snippet"}
+    exec(compile(code, f"README.md, snippet {number}", "exec"), names)
+    if "model" in names:
+        low, high = names["low"], names["high"]
+        assert low.shape == high.shape
+        assert (low < high).all()
+        assert (tmp_path / "model.keras").is_file()
+    elif "fit" in names:
+        assert math.isfinite(names["fit"].metrics["elbo"])
+        assert set(names["fit"].posterior.mean()) == {"mu", "tau", "z"}
+    else:
+        (spec,) = names["tfbdl_priors"]()
+        assert isinstance(spec, tfbdl.PriorSpec)
+
+
+def test_readme_has_a_snippet_for_each_of_its_readers() -> None:
+    assert len(SNIPPETS) == 3

@@ -1,0 +1,227 @@
+"""Drive a compiled sampler in chunks: report, store, stop and go on between them.
+
+The chunks are cut by the clock, and the draws do not depend on them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from ... import diagnostics, random
+from ...errors import CheckpointError, ModelError, RunCancelled
+from ...posterior import Posterior
+from ...protocols import Context, EngineResult
+from .lockstep import with_room
+
+CHUNK_SECONDS = 0.5
+FIRST_CHUNK = 256
+DIAGNOSTIC_SECONDS = 5.0
+FEWEST = 20  # draws of a chain, below which diagnostics say nothing
+KINDS = {"diverging": bool, "reached_max_treedepth": bool, "tree_depth": int, "n_steps": int}
+
+
+class Constrains(Protocol):
+    """What maps the states of a sampler to values of sites, such as a FlatTarget."""
+
+    def constrain(self, z: Any) -> Mapping[str, tf.Tensor]:
+        """Site name -> ``[chain, draw, ...]``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Length:
+    """How much to sample.
+
+    Attributes:
+        chains: Number of chains.
+        warmup: Iterations of each chain that adapt and are not kept.
+        draws: Draws of each chain that are kept.
+        thin: Iterations for each draw.
+    """
+
+    chains: int = 4
+    warmup: int = 1000
+    draws: int = 1000
+    thin: int = 1
+
+    @property
+    def iterations(self) -> int:
+        """Of each chain, in all."""
+        return self.warmup + self.draws * self.thin
+
+
+def sample(
+    kernel: Any,
+    target: Constrains,
+    stat_names: tuple[str, ...],
+    length: Length,
+    context: Context,
+    *,
+    start: Any,
+    checkpoint_seconds: float = 30.0,
+) -> EngineResult:
+    """Run ``kernel`` from ``start``, or from the run's last checkpoint.
+
+    Args:
+        kernel: A Nuts, Lockstep or Sweeps: ``start(states, keys)`` gives a state that has
+            ``iteration [chain]``, ``draws`` and ``stats``, and ``advance(state, keys, iterations,
+            steps)`` goes on from it.
+        target: Whose draws are constrained at the end.
+        stat_names: The kernel's figures of a transition.
+        length: How much to sample.
+        context: Seed, reports and checkpoints of the run.
+        start: Starting states ``[chain, D]``, or a mapping of such; unused where a checkpoint is
+            found.
+        checkpoint_seconds: Least time between two checkpoints.
+
+    Raises:
+        ModelError: If the log density or its gradient is not finite at the start.
+        CheckpointError: If the checkpoint is of another sampler or model.
+    """
+    keys = random.split(random.key(context.seed, "mcmc"), length.chains)
+    fresh = with_room(kernel.start(start, keys), length.draws)
+    state = _restored(fresh, length, context)
+    watch = _Watch(target, stat_names, length, context, checkpoint_seconds)
+    if state is None:
+        state = _checked(fresh)
+        watch.save(state, 0)
+    last = tf.constant(length.iterations)
+    chunk = FIRST_CHUNK
+    while int(tf.reduce_min(state.iteration)) < length.iterations:
+        began = time.perf_counter()
+        state = kernel.advance(state, keys, last, tf.constant(chunk))
+        done = int(tf.reduce_min(state.iteration))
+        seconds = time.perf_counter() - began
+        chunk = int(np.clip(chunk * CHUNK_SECONDS / max(seconds, 1e-3), chunk / 4, chunk * 4)) + 1
+        watch.after_chunk(state, done)
+    watch.save(state, length.iterations)
+    posterior = Posterior(watch.draws(state), watch.stats(state))
+    return EngineResult(posterior=posterior, metrics=_metrics(posterior))
+
+
+class _Watch:
+    """What happens between two chunks."""
+
+    def __init__(
+        self,
+        target: Constrains,
+        stat_names: tuple[str, ...],
+        length: Length,
+        context: Context,
+        checkpoint_seconds: float,
+    ) -> None:
+        self.target, self.stat_names, self.length = target, stat_names, length
+        self.context, self.checkpoint_seconds = context, checkpoint_seconds
+        self.saved = time.monotonic()
+        self.diagnosed = time.monotonic()
+        self.live: dict[str, float] = {}
+
+    def after_chunk(self, state: Any, done: int) -> None:
+        """Report and store; a request to stop stores first."""
+        try:
+            if self.context.on_step is not None:
+                self.context.on_step(self._figures(state, done))
+        except RunCancelled:
+            self.save(state, done)
+            raise
+        if time.monotonic() - self.saved >= self.checkpoint_seconds:
+            self.save(state, done)
+
+    def save(self, state: Any, done: int) -> None:
+        """Store the whole state."""
+        if self.context.checkpoints is None:
+            return
+        leaves = tf.nest.flatten(state)
+        arrays = {f"state{i:03d}": leaf.numpy() for i, leaf in enumerate(leaves)}
+        self.context.checkpoints.save(done, arrays, {"draws": self.length.draws})
+        self.saved = time.monotonic()
+
+    def draws(self, state: Any, upto: int | None = None) -> dict[str, np.ndarray]:
+        """Site name -> ``[chain, draw, ...]``, constrained."""
+
+        def by_chain(rows: tf.Tensor) -> tf.Tensor:
+            return tf.transpose(rows[:-1][:upto], [1, 0, *range(2, rows.shape.rank)])
+
+        kept = tf.nest.map_structure(by_chain, state.draws)
+        return {name: value.numpy() for name, value in self.target.constrain(kept).items()}
+
+    def stats(self, state: Any, upto: int | None = None) -> dict[str, np.ndarray]:
+        """Name -> ``[chain, draw]``."""
+        kept = state.stats[:-1][:upto].numpy()
+        named = {name: kept[:, :, i].T for i, name in enumerate(self.stat_names)}
+        return {name: value.astype(KINDS.get(name, value.dtype)) for name, value in named.items()}
+
+    def _figures(self, state: Any, done: int) -> Mapping[str, float]:
+        figures: dict[str, float] = {"step": done, "steps": self.length.iterations}
+        kept = max(0, done - self.length.warmup) // self.length.thin
+        if kept:
+            figures |= _totals(self.stats(state, kept))
+        if kept >= FEWEST and time.monotonic() - self.diagnosed > DIAGNOSTIC_SECONDS:
+            self.live = live_diagnostics(self.draws(state, kept))
+            self.diagnosed = time.monotonic()
+        return {**figures, **self.live}
+
+
+def live_diagnostics(draws: Mapping[str, np.ndarray], elements: int = 50) -> dict[str, float]:
+    """The worst R-hat and the smallest effective sample size over some elements of each site."""
+    r_hats, sizes = [], []
+    for value in draws.values():
+        flat = value.reshape(*value.shape[:2], -1)
+        some = np.unique(np.linspace(0, flat.shape[-1] - 1, elements).astype(int))
+        r_hats.append(np.max(diagnostics.r_hat(flat[:, :, some])))
+        sizes.append(np.min(diagnostics.ess_bulk(flat[:, :, some])))
+    found = {"r_hat": float(np.max(r_hats)), "ess_bulk": float(np.min(sizes))}
+    return {name: value for name, value in found.items() if np.isfinite(value)}
+
+
+def _metrics(posterior: Posterior) -> dict[str, float]:
+    draws = posterior.draws
+    found = live_diagnostics(draws) if next(iter(draws.values())).shape[1] >= FEWEST else {}
+    names = {"r_hat": "r_hat_max", "ess_bulk": "ess_bulk_min"}
+    metrics = {names[name]: value for name, value in found.items()}
+    return metrics | _totals(posterior.sample_stats)
+
+
+def _totals(stats: Mapping[str, np.ndarray]) -> dict[str, float]:
+    totals = {}
+    if "acceptance_rate" in stats:
+        totals["acceptance_rate"] = float(stats["acceptance_rate"].mean())
+    if "diverging" in stats:
+        totals["divergences"] = float(stats["diverging"].sum())
+    return totals
+
+
+def _checked(state: Any) -> Any:
+    """The state, if density and gradient are finite at the point where each chain begins."""
+    point = getattr(state, "point", None)
+    if point is None:
+        return state
+    for what, value in (("log density", point.log_prob), ("gradient", point.gradient)):
+        if not np.isfinite(value).all():
+            raise ModelError(
+                f"The {what} is not finite where the chains would begin. Expected finite numbers. "
+                f"Received: {np.array2string(value.numpy(), threshold=8)}. Begin elsewhere "
+                "(LogDensity(..., initial=...)), or make the density finite there."
+            )
+    return state
+
+
+def _restored(state: Any, length: Length, context: Context) -> Any:
+    """The state of the last checkpoint, of the structure of ``state``; None without one."""
+    found = None if context.checkpoints is None else context.checkpoints.restore()
+    if found is None:
+        return None
+    _, arrays, notes = found
+    before = with_room(state, int(notes["draws"]))
+    leaves = [tf.constant(arrays[name]) for name in sorted(arrays)]
+    expected = [leaf.shape for leaf in tf.nest.flatten(before)]
+    if [leaf.shape for leaf in leaves] != expected:
+        raise CheckpointError(
+            "The checkpoint is of another sampler or model: its arrays have other shapes."
+        )
+    return with_room(tf.nest.pack_sequence_as(before, leaves), length.draws)

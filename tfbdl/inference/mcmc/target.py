@@ -1,0 +1,166 @@
+"""A model's log joint as one function of a flat, unconstrained vector per chain."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ... import functional, random
+from ...data import Dataset
+from ...errors import DataError, ModelError
+from ...log_density import unconstrained_shape
+from ...protocols import Params, Site
+
+
+class FlatTarget:
+    """``log p(data, T(z)) + log |T'(z)|`` of states ``z [chain, D]``, T the sites' bijectors.
+
+    Args:
+        model: What offers ``sites``, ``init`` and ``log_joint``, as protocols.LogJoint says.
+        batch: What its ``log_joint`` takes.
+        vectorize: Run all chains at once; otherwise one after the other, for nets with layers that
+            cannot be vectorised.
+
+    Attributes:
+        dim: D.
+        dtype: Of z: float64 if any site is.
+    """
+
+    def __init__(self, model: Any, batch: Any = None, *, vectorize: bool = True) -> None:
+        self.model, self.batch, self.vectorize = model, batch, vectorize
+        self.sites: Mapping[str, Site] = {site.name: site for site in model.sites}
+        if not self.sites:
+            raise ModelError("The model has no sites to sample.")
+        self.dtype = (
+            "float64" if any(s.dtype == "float64" for s in self.sites.values()) else "float32"
+        )
+        self._shapes = {name: unconstrained_shape(site) for name, site in self.sites.items()}
+        self._sizes = [math.prod(shape) for shape in self._shapes.values()]
+        self.dim = sum(self._sizes)
+
+    def log_prob(self, z: tf.Tensor) -> tf.Tensor:
+        """The log density of each chain's state, in nats: ``[chain]``."""
+        if self.vectorize:
+            return tf.vectorized_map(self._log_prob_of_one, z, warn=False)
+        return tf.map_fn(self._log_prob_of_one, z, parallel_iterations=1)
+
+    def log_prob_and_gradient(self, z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The log density ``[chain]`` and its gradient ``[chain, D]``."""
+        if self.vectorize:
+            return _with_gradient(self.log_prob, z)
+        kinds = (z.dtype, z.dtype)  # the gradient within the map: half the time of one through it
+        one = functools.partial(_with_gradient, self._log_prob_of_one)
+        return tf.map_fn(one, z, fn_output_signature=kinds, parallel_iterations=1)
+
+    def log_prob_alone(self, z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The log density ``[chain]``, and zeros for samplers that use no gradient."""
+        return self.log_prob(z), tf.zeros_like(z)
+
+    def constrain(self, z: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Site name -> constrained values, of states ``[..., D]``."""
+        return {
+            name: value
+            if self.sites[name].bijector is None
+            else self.sites[name].bijector.forward(value)
+            for name, value in self._split(z).items()
+        }
+
+    def unconstrain(self, params: Mapping[str, Any]) -> tf.Tensor:
+        """One state from constrained values: ``[D]``."""
+        parts = []
+        for name, site in self.sites.items():
+            value = tf.convert_to_tensor(params[name], site.dtype)
+            if site.bijector is not None:
+                value = site.bijector.inverse(value)
+            parts.append(tf.cast(tf.reshape(value, [-1]), self.dtype))
+        return tf.concat(parts, axis=0)
+
+    def initial_states(self, chains: int, seed: int) -> tf.Tensor:
+        """Starting states ``[chain, D]``: the model's own, each from a seed of its chain."""
+        first = random.key(seed, "initial states")
+        seeds = tf.cast(random.bits((chains,), first), tf.int64).numpy()
+        return tf.stack([self.unconstrain(self.model.init(int(s))) for s in seeds])
+
+    def _log_prob_of_one(self, z: tf.Tensor) -> tf.Tensor:
+        params: dict[str, tf.Tensor] = {}
+        jacobian = tf.zeros((), self.dtype)
+        for name, value in self._split(z).items():
+            bijector = self.sites[name].bijector
+            params[name] = value if bijector is None else bijector.forward(value)
+            if bijector is not None:
+                term = bijector.forward_log_det_jacobian(value, event_ndims=value.shape.rank)
+                jacobian += tf.cast(term, self.dtype)
+        return tf.cast(self._log_density(params), self.dtype) + jacobian
+
+    def _log_density(self, params: Params) -> tf.Tensor:
+        return self.model.log_joint(params, self.batch)
+
+    def _split(self, z: tf.Tensor) -> dict[str, tf.Tensor]:
+        leading = z.shape[:-1]
+        parts = tf.split(z, self._sizes, axis=-1)
+        return {
+            name: tf.cast(tf.reshape(part, (*leading, *self._shapes[name])), self.sites[name].dtype)
+            for name, part in zip(self.sites, parts, strict=True)
+        }
+
+
+def full_batch(model: Any, data: Dataset | None) -> Any:
+    """All rows at once, as a model's ``log_joint`` takes them; a net is told their number.
+
+    Returns:
+        ``(x, y)``, or ``x`` where there are no targets; None without data.
+
+    Raises:
+        DataError: If the rows have weights, or come from a stream that does not end.
+    """
+    if data is None:
+        return None
+    if data.sample_weight is not None:
+        raise DataError(
+            "A Markov chain counts each row once. Expected (x, y). Received: a sample_weight."
+        )
+    batch = data.x if data.y is None else (data.x, data.y)
+    if data.stream is not None:
+        if data.stream.cardinality() == tf.data.INFINITE_CARDINALITY:
+            raise DataError("A Markov chain needs all rows at once. Received: an endless stream.")
+        parts = list(data.stream.as_numpy_iterator())
+        batch = tf.nest.map_structure(lambda *rows: np.concatenate(rows), *parts)
+    batch = tf.nest.map_structure(tf.convert_to_tensor, batch)
+    if isinstance(model, keras.Model) and hasattr(model, "num_data"):
+        rows = tf.nest.flatten(batch)[0].shape[0]
+        model.num_data = getattr(model, "given_num_data", None) or rows
+    return batch
+
+
+def is_vectorizable(model: Any) -> bool:
+    """Whether the density of all chains can be computed at once.
+
+    Raises:
+        ModelError: If the model's net has a layer that XLA cannot compile.
+    """
+    net = getattr(model, "net", None)
+    if not isinstance(net, keras.Layer):
+        return True
+    refusing = [layer.name for layer in functional.layers_of(net) if not layer.supports_jit]
+    if refusing:
+        raise ModelError(
+            "Markov chains are compiled by XLA, which these layers of the net do not allow: "
+            f"{', '.join(refusing)}. Do their work on the data beforehand."
+        )
+    return functional.is_vectorizable(net)
+
+
+def _with_gradient(
+    log_prob: Callable[[tf.Tensor], tf.Tensor], z: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    with tf.GradientTape() as tape:
+        tape.watch(z)
+        value = log_prob(z)
+    gradient = tape.gradient(value, z, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    return value, gradient

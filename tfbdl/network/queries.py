@@ -1,0 +1,104 @@
+"""What a Bayesian asks of a network: its posterior, predictions, evidence, and copies of it."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+import tensorflow as tf
+
+from .. import random
+from ..errors import ModelError
+from ..posterior import SurrogatePosterior
+from ..predictive import Predictive
+from . import fitting, pruning, serialization
+from .density import NetworkDensity
+
+PREDICT_DRAWS = 32
+
+
+class PosteriorQueries(NetworkDensity):
+    """The part of a BayesianNetwork that reads its posterior and trains nothing."""
+
+    @property
+    def posterior(self) -> SurrogatePosterior:
+        """The approximate posterior as it stands."""
+        self._require_built()
+        return SurrogatePosterior(self)
+
+    def predictive(
+        self,
+        x: Any,
+        draws: int = PREDICT_DRAWS,
+        seed: int = 0,
+        *,
+        keep: bool = False,
+        batch_size: int | None = None,
+    ) -> Predictive:
+        """The predictive distribution at ``x`` over draws of the weights; lazy.
+
+        Args:
+            x: Inputs ``[n, ...]``.
+            draws: Number of weight samples.
+            seed: Of the weight samples.
+            keep: Store the outputs of all draws.
+            batch_size: Rows held at once.
+        """
+        self._require_built()
+        x = fitting.gather_inputs(x)
+        return Predictive(self, self.posterior, x, draws, seed, keep=keep, batch_size=batch_size)
+
+    def elbo(self, x: Any, y: Any, draws: int = 100, seed: int = 0) -> float:
+        """The evidence lower bound in nats, of the whole data set ``(x, y)``.
+
+        The likelihood term is a mean over ``draws``; the KL term is exact where it is closed and
+        otherwise a mean over the same draws.
+        """
+        self._require_built()
+        x, y = fitting.evaluation_data(self, x, y)
+        predictive = self.predictive(x, draws, seed)
+        total = predictive.expected_log_prob(y).sum()
+        keys = random.fold_in(random.key(seed, "posterior"), tf.range(draws))
+        if getattr(self, "kl_function", None) is None:  # kept, since tracing takes its time
+            self.kl_function = tf.function(self._kl_of_draws, reduce_retracing=True)
+        kl = self.kl_function(keys)
+        return float(total - np.mean(kl.numpy(), dtype=np.float64))
+
+    def _kl_of_draws(self, keys: tf.Tensor) -> tf.Tensor:
+        return tf.map_fn(
+            lambda key: self.kl(self.surrogate.sample(key)),
+            keys,
+            fn_output_signature=self.surrogate.flat_dtype(),
+        )
+
+    def signal_to_noise(self) -> dict[str, np.ndarray]:
+        """``|mean| / stddev`` of each weight (Blundell et al. 2015, section 5.1)."""
+        return pruning.signal_to_noise(self)
+
+    def prune(self, fraction: float) -> Self:
+        """A copy in which the weights with the lowest signal-to-noise ratio are exactly zero.
+
+        Args:
+            fraction: Share of all random weights to remove, from 0 to 1.
+
+        References:
+            Blundell et al. 2015, section 5.1 and table 3.
+        """
+        return pruning.prune(self, fraction)
+
+    def clone(self, seed: int | None = None, **changes: Any) -> Self:
+        """A copy with the same weights, or initialised anew from ``seed``.
+
+        Args:
+            seed: None keeps the weights; otherwise net and posterior start anew from it.
+            **changes: Constructor arguments to change.
+        """
+        self._require_built()
+        return serialization.clone(self, seed, **changes)
+
+    def _require_built(self) -> None:
+        if not hasattr(self, "surrogate"):
+            raise ModelError(
+                f"The net {self.net.name!r} has no weights yet. Begin it with keras.Input(shape), "
+                "or call the model once on data."
+            )
