@@ -63,7 +63,13 @@ bench: $(INSTALLED) ## Run one benchmark: make bench NAME=uci [ARGS=...].
 		echo "make bench NAME=...: expected one of: $$names. Received: '$(NAME)'." >&2; \
 		exit 2; \
 	fi
-	@$(BIN)/python -m benchmarks.$(NAME) $(ARGS)
+	@if [ -f "benchmarks/$(NAME)/requirements.txt" ]; then \
+		peer=$(VENV)-$(NAME); \
+		[ -x $$peer/bin/python ] || $(BIN)/python -m venv $$peer; \
+		$$peer/bin/pip install --quiet --requirement benchmarks/$(NAME)/requirements.txt; \
+		exec $(BIN)/python -m benchmarks.$(NAME) --peer-python $$peer/bin/python $(ARGS); \
+	fi; \
+	exec $(BIN)/python -m benchmarks.$(NAME) $(ARGS)
 
 check: lint type imports test ## What must hold before a change goes in.
 

@@ -66,9 +66,7 @@ def with_batch_norm(strategy):
     net, where the threads of the replicas take turns.
     """
     with strategy.scope():
-        model = model_of(
-            lambda: [layers.Dense(4), layers.BatchNormalization(synchronized=True)]
-        )
+        model = model_of(lambda: [layers.Dense(4), layers.BatchNormalization(synchronized=True)])
         model.compile("adam", jit_compile=False)
 
     @tf.function

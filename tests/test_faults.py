@@ -63,9 +63,7 @@ def test_kl_is_shown_and_part_of_the_gradient():
     model = network()
     history = train(model, epochs=2)
     assert history["kl"][1] < history["kl"][0]
-    assert history["elbo"][0] == pytest.approx(
-        -50 * history["nll"][0] - history["kl"][0], rel=1e-5
-    )
+    assert history["elbo"][0] == pytest.approx(-50 * history["nll"][0] - history["kl"][0], rel=1e-5)
     with tf.GradientTape() as tape:
         outputs = model(X, training=True)
         loss = model.compute_loss(X, Y, outputs)
@@ -265,9 +263,7 @@ def test_sample_weight_two_equals_doubled_rows():
     first = train(weighted, batch_size=50, sample_weight=np.full(50, 2.0))
     second = train(doubled, np.tile(X, (2, 1)), np.tile(Y, 2), batch_size=100)
     assert first["elbo"] == pytest.approx(second["elbo"], rel=1e-5)
-    for one, two in zip(
-        weighted.trainable_variables, doubled.trainable_variables, strict=True
-    ):
+    for one, two in zip(weighted.trainable_variables, doubled.trainable_variables, strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-5)
 
 

@@ -117,7 +117,7 @@ def test_two_layers_of_one_name_are_refused():
 
     net = Twin()
     net(X)
-    with pytest.raises(ModelError, match="'same.kernel'"):
+    with pytest.raises(ModelError, match=r"'same\.kernel'"):
         functional.site_names(net)
 
 

@@ -228,7 +228,7 @@ def test_a_net_that_is_none_or_has_no_weights_yet_is_refused():
 def test_a_net_of_several_outputs_is_refused():
     inputs = keras.Input((3,))
     two = keras.Model(inputs, [layers.Dense(1)(inputs), layers.Dense(1)(inputs)])
-    with pytest.raises(ModelError, match="one output tensor.*Received: 2 outputs"):
+    with pytest.raises(ModelError, match=r"one output tensor.*Received: 2 outputs"):
         BayesianNetwork(two, "gaussian")(X)
 
 

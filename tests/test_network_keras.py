@@ -93,7 +93,16 @@ def assert_same(first, second):
 # -- any layers
 
 
-@pytest.mark.parametrize(("build", "x", "y"), NETS.values(), ids=NETS)
+SLOW = ("attention", "conv")  # to trace
+
+
+@pytest.mark.parametrize(
+    ("build", "x", "y"),
+    [
+        pytest.param(*case, id=name, marks=[pytest.mark.slow] if name in SLOW else [])
+        for name, case in NETS.items()
+    ],
+)
 def test_net_of_any_layers_trains_and_is_stored(build, x, y, tmp_path):
     with functional.seeded(1):
         model = BayesianNetwork(build(), "gaussian")
@@ -220,6 +229,7 @@ def test_steps_per_execution_does_not_change_what_is_learned():
         np.testing.assert_allclose(first, second, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_compiled_and_plain_training_agree():
     plain, compiled = dense(), dense()
     compiled.compile(keras.optimizers.Adam(0.01), jit_compile=True)

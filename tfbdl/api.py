@@ -126,7 +126,8 @@ def build(
     checked = _checked(spec, model)
     from . import _backend, run  # noqa: F401 - the gate, then TensorFlow
 
-    return run.build_model(checked, run.load_data(checked, _object(data)).info)
+    dataset = run.load_data(checked, _object(data))
+    return run.build_model(checked, getattr(dataset, "info", None))
 
 
 def execute(

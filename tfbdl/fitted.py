@@ -14,6 +14,7 @@ import numpy as np
 from . import evaluation, functional, planning, registry, runs
 from .data import DataInfo, as_dataset, check_like
 from .errors import CheckpointError, ModelError, RunError
+from .manifests import write_atomically
 from .posterior import Posterior, SurrogatePosterior
 from .predictive import Predictive
 from .runs import RunFolder
@@ -52,6 +53,7 @@ class Fit:
         self.history, self.metrics = dict(history), dict(metrics)
         self.spec, self.info, self.path = spec, info, path
         self.given: tuple[Any, Any] = (None, None)  # the objects of the run, to extend it with
+        self.checkpoints: Any = None  # of a run without a folder
         self._why_no_model = why_no_model
 
     def __repr__(self) -> str:
@@ -83,7 +85,8 @@ class Fit:
         if hasattr(self.model, "likelihood") and hasattr(self.model, "outputs") and self.posterior:
             return Predictive(self.model, self.posterior, x, draws, seed, **options)
         if hasattr(self.model, "predictive"):
-            return self.model.predictive(x, draws=draws, seed=seed, **options)
+            predictive: Predictive = self.model.predictive(x, draws=draws, seed=seed, **options)
+            return predictive
         raise ModelError(f"A {type(self.model).__name__} has no predictive distribution.")
 
     def evaluate(self, data: Any, draws: int = 100, seed: int = 0) -> dict[str, float]:
@@ -108,13 +111,22 @@ class Fit:
     def extend(self, draws: int) -> Fit:
         """More draws, as one longer run would have given them.
 
+        Args:
+            draws: How many more, for each chain.
+
         Raises:
-            RunError: If the engine has no draws to add to, or the run has no folder.
+            RunError: If the engine has no draws to add to, or the run is neither of this process
+                nor in a folder.
         """
         if self.path is None:
-            raise RunError(
-                "Only a run with a folder can be extended: give tfbdl.fit(..., out=DIR)."
-            )
+            if self.checkpoints is None:
+                raise RunError(
+                    "Only a run with a folder, or one of this process by an engine that makes "
+                    "draws, can be extended: give tfbdl.fit(..., out=DIR)."
+                )
+            from . import run
+
+            return run.extend(self, draws)
         from . import api
 
         model, data = self.given
@@ -146,11 +158,11 @@ class Fit:
     def write(self, folder: RunFolder) -> None:
         """Write what the run left into its folder, and the manifest that vouches for it."""
         files = [runs.RESULT, HISTORY]
-        runs.write_atomically(folder.path / runs.RESULT, _json({"metrics": self.metrics}))
-        runs.write_atomically(folder.path / HISTORY, _json(self.history))
+        write_atomically(folder.path / runs.RESULT, _json({"metrics": self.metrics}))
+        write_atomically(folder.path / HISTORY, _json(self.history))
         if self.spec.model is not None and isinstance(self.model, keras.Model):
             variables = functional.state_variables(self.model)
-            weights = {f"{i:05d}": np.asarray(v) for i, v in enumerate(variables)}
+            weights: Any = {f"{i:05d}": np.asarray(v) for i, v in enumerate(variables)}
             np.savez(folder.path / runs.WEIGHTS, **weights)
             files.append(runs.WEIGHTS)
         elif isinstance(self.model, keras.Model) and self._save_keras(folder.path / runs.MODEL):
@@ -294,7 +306,8 @@ def set_variables(model: keras.Model, values: list[np.ndarray]) -> None:
 
 def _load_posterior(path: Path, model: Any, record: Mapping[str, Any]) -> Posterior | None:
     if record.get("posterior") == "surrogate" and model is not None:
-        return model.posterior
+        own: Posterior = model.posterior
+        return own
     if not (path / runs.POSTERIOR).is_file():
         return None
     import xarray as xr

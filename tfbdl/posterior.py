@@ -205,7 +205,7 @@ def _sampler(model: BayesianNetwork) -> Any:
     if getattr(model, "state_sampler", None) is None:
         large = model.surrogate.num_parameters > 20_000
 
-        @tf.function(jit_compile=large)
+        @tf.function(jit_compile=large, autograph=False)
         def sample(key: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
             keys = random.fold_in(key, index)
             states = model.constrained(model.surrogate.sample(keys))

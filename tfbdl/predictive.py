@@ -77,16 +77,14 @@ class Predictive:
         self.batch_size = min(batch_size or fitting, self.num_rows)
         self.block = 1
         if functional.is_vectorizable(model.net):
-            room = BLOCK_BYTES // (
-                4 * (size * self.batch_size + functional.count(model.net.weights))
-            )
-            self.block = int(np.clip(room, 1, self.draws))
+            numbers = size * self.batch_size + functional.count(model.net.weights)
+            self.block = int(np.clip(BLOCK_BYTES // (4 * numbers), 1, self.draws))
 
     # -- moments -----------------------------------------------------------------------------
 
     @property
     def mean(self) -> np.ndarray:
-        """``E[y]``, of the shape of the targets; class probabilities for classes."""
+        """``E[y]``, ``[n, ..., d]`` as the outputs have it; class probabilities for classes."""
         return self._moments[0]
 
     @property
@@ -111,8 +109,10 @@ class Predictive:
 
     @cached_property
     def _moments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        first: np.ndarray | None = None
-        total = noise = square = 0.0
+        first: Any = None
+        total: Any = 0.0
+        noise: Any = 0.0
+        square: Any = 0.0
         for mean, variance in self._stream(_conditional_moments):
             if first is None:
                 first = mean[0]
@@ -186,13 +186,14 @@ class Predictive:
     def sample(self, k: int = 1, seed: int = 0) -> np.ndarray:
         """Draw ``k`` targets for each row: ``[k, ...]`` before the shape of a target."""
         chosen = np.random.default_rng(seed).integers(0, self.draws, k)
-        samples: list[np.ndarray | None] = [None] * k
+        samples: dict[int, np.ndarray] = {}
         for draw, outputs, parameters in self._all_outputs():
-            for place in np.flatnonzero(chosen == draw):
-                pair = tf.bitcast(random.key(seed, "predictive", int(place)), tf.int32)
+            places = np.flatnonzero(chosen == draw)
+            if places.size:  # all samples that fall to this draw at once
+                pair = tf.bitcast(random.key(seed, "predictive", draw), tf.int32)
                 single = self.model.likelihood.elementwise(outputs, parameters)
-                samples[place] = single.sample(seed=pair).numpy()
-        return np.stack([sample for sample in samples if sample is not None])
+                samples |= zip(places, single.sample(places.size, seed=pair).numpy(), strict=True)
+        return np.stack([samples[place] for place in range(k)])
 
     # -- classes -----------------------------------------------------------------------------
 
@@ -217,11 +218,13 @@ class Predictive:
     @property
     def mutual_information(self) -> np.ndarray:
         """Of label and weights, in nats: ``entropy - expected_entropy``; the epistemic part."""
+        self._require_classes("mutual_information")
         return self.entropy - self.expected_entropy
 
     @cached_property
     def _classes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        total = conditional = 0.0
+        total: Any = 0.0
+        conditional: Any = 0.0
         for probs in self._stream(_probs):
             total = total + probs.sum(axis=0)
             conditional = conditional + self._entropy_of(probs).sum(axis=0)
@@ -326,7 +329,7 @@ class Predictive:
                     of_draw, {"outputs": outputs, **parameters}, vectorize=False
                 )
 
-            cache[statistic] = tf.function(of_block, reduce_retracing=True)
+            cache[statistic] = tf.function(of_block, reduce_retracing=True, autograph=False)
         return cache[statistic]
 
     def _targets(self, y: Any) -> np.ndarray:
@@ -372,7 +375,7 @@ def _forward(model: PredictiveModel, vectorize: bool) -> Any:
 
             return functional.map_draws(one, states, vectorize=vectorize)
 
-        cache["forward", vectorize] = tf.function(forward, reduce_retracing=True)
+        cache["forward", vectorize] = tf.function(forward, reduce_retracing=True, autograph=False)
     return cache["forward", vectorize]
 
 

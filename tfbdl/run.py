@@ -43,8 +43,7 @@ def execute(
     given = _prepare(plan, model, data)
     spec = plan.run.model_copy(update={"fingerprints": given.prints})
     if out is None:
-        fit = _carry_out(plan, given, Context(seed=spec.seed, on_step=on_step))
-        fit.spec = spec
+        fit = _in_memory(plan, spec, given, on_step, MemoryCheckpoints())
     else:
         folder = RunFolder(Path(out)).create(pending=True)
         with folder.worker():
@@ -81,6 +80,42 @@ def resume(
             fit = _in_folder(folder, plan, spec, given, on_step)
     fit.given = (model, data)
     return fit
+
+
+def extend(fit: Fit, draws: int) -> Fit:
+    """More draws for a fit that has checkpoints in memory; model and data are those of the run.
+
+    Raises:
+        RunError: If an object was changed since.
+        OptionsError: If ``draws`` is no positive integer.
+    """
+    model, data = fit.given
+    spec = _extended(_plan(fit.spec, model), draws)
+    plan = _plan(spec, model)
+    given = _prepare(plan, model, data)
+    fingerprints.check(spec, given.prints)
+    more = _in_memory(plan, spec, given, None, fit.checkpoints.copy())
+    more.given = (model, data)
+    return more
+
+
+class MemoryCheckpoints:
+    """The last state of a run without a folder, so that it can be extended."""
+
+    def __init__(self, last: tuple[int, Any, Any] | None = None) -> None:
+        self.last = last
+
+    def save(self, step: int, arrays: Mapping[str, Any], notes: Mapping[str, Any]) -> None:
+        """Keep the arrays in place of those before."""
+        self.last = (step, arrays, notes)
+
+    def restore(self) -> tuple[int, Mapping[str, Any], Mapping[str, Any]] | None:
+        """What was kept last."""
+        return self.last
+
+    def copy(self) -> MemoryCheckpoints:
+        """Another one that begins with the same state."""
+        return MemoryCheckpoints(self.last)
 
 
 def load_data(plan: Plan, data: Any = None, model: Any = None) -> Dataset | None:
@@ -210,6 +245,20 @@ def _scores(fit: Fit, dataset: Dataset | None) -> dict[str, float]:
         return evaluation.evaluate(fit.predict(dataset.x_test), dataset.y_test)
     scores = evaluation.evaluate(fit.predict(dataset.x), dataset.y)
     return {f"train_{name}": value for name, value in scores.items()}
+
+
+def _in_memory(
+    plan: Plan,
+    spec: RunSpec,
+    given: _Given,
+    on_step: OnStep | None,
+    checkpoints: MemoryCheckpoints,
+) -> Fit:
+    kept = checkpoints if "draws" in plan.engine.config.model_fields else None
+    context = Context(seed=spec.seed, on_step=on_step, checkpoints=kept)
+    fit = _carry_out(plan, given, context)
+    fit.spec, fit.checkpoints = spec, kept
+    return fit
 
 
 def _in_folder(

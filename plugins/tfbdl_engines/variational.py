@@ -13,7 +13,7 @@ from tfbdl.errors import CapabilityError, OptionsError
 from tfbdl.inference.elbo import KLSchedule
 from tfbdl.inference.surrogate_model import SurrogateModel
 from tfbdl.posterior import SurrogatePosterior
-from tfbdl.protocols import Context, EngineResult, Trainable
+from tfbdl.protocols import Context, EngineResult
 
 from .callbacks import Checkpoint, EarlyStopping, Report
 from .config import VariationalOptions
@@ -74,7 +74,7 @@ class Variational:
 
     def _trainable(self, model: Any, seed: int) -> keras.Model:
         """The model itself, or the surrogate that is trained in its place."""
-        if isinstance(model, keras.Model) and isinstance(model, Trainable):
+        if isinstance(model, keras.Model):
             if _has_objective(model):
                 return model
             raise CapabilityError(

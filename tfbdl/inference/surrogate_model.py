@@ -63,7 +63,7 @@ class SurrogateModel(keras.Model):
             )
             for name, site in self.site_table.items()
         }
-        options = {"rank": rank} if family == "low_rank" else {}
+        options: dict[str, Any] = {"rank": rank} if family == "low_rank" else {}
         if family != "delta":
             options["initial_raw_scale"] = -1.0  # the scale of a density is not that of a net
         self.surrogate = surrogates.make(family, self.locations, **options)

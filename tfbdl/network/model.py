@@ -72,6 +72,7 @@ class BayesianNetwork(VariationalObjective, PosteriorQueries, keras.Model):
 
     capabilities = frozenset({Capability.TRAINABLE, Capability.LOG_JOINT, Capability.NETWORK})
     takes_datasets = True
+    jit_compile: bool  # a property of keras.Model
     default_engine = "variational"
 
     def __init__(
@@ -220,7 +221,7 @@ class BayesianNetwork(VariationalObjective, PosteriorQueries, keras.Model):
 
     def make_test_function(self, force: bool = False) -> Any:
         """As in Keras; a small net is not worth compiling with XLA for each size of a batch."""
-        compiled = self.jit_compile
+        compiled: bool = self.jit_compile
         self.jit_compile = compiled and self.surrogate.num_parameters > XLA_PARAMETERS
         try:
             return super().make_test_function(force)

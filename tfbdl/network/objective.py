@@ -110,14 +110,14 @@ class VariationalObjective(NetworkDensity):
 
     def train_step(self, data: Any) -> Any:
         """Keras' own step, then the count that gives the next step new noise."""
-        logs = super().train_step(data)
+        logs = super().train_step(data)  # type: ignore[misc]
         self.rng_step.assign_add(tf.ones((), tf.int64))
         return logs
 
     def test_step(self, data: Any) -> Any:
         """Keras' own step, on a stream of noise that training does not share."""
         with _stream("evaluate"):
-            logs = super().test_step(data)
+            logs = super().test_step(data)  # type: ignore[misc]
         self.evaluation_step.update_state()
         return logs
 
@@ -125,11 +125,11 @@ class VariationalObjective(NetworkDensity):
         """Compiled metrics see the conditional mean (class probabilities), not raw outputs."""
         params = self.constrained(_THREAD.draw)
         mean = self.likelihood.mean(y_pred, self.likelihood_parameters(params))
-        return super().compute_metrics(x, y, mean, sample_weight=sample_weight)
+        return super().compute_metrics(x, y, mean, sample_weight=sample_weight)  # type: ignore[misc]
 
     def get_metrics_result(self) -> dict[str, Any]:
         """The metrics of Keras, without the step counter."""
-        results = super().get_metrics_result()
+        results = super().get_metrics_result()  # type: ignore[misc]
         results.pop(self.evaluation_step.name, None)
         return results
 

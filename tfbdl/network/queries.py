@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import tensorflow as tf
@@ -14,6 +14,9 @@ from ..predictive import Predictive
 from . import fitting, pruning, serialization
 from .density import NetworkDensity
 
+if TYPE_CHECKING:
+    from .model import BayesianNetwork
+
 PREDICT_DRAWS = 32
 
 
@@ -24,7 +27,7 @@ class PosteriorQueries(NetworkDensity):
     def posterior(self) -> SurrogatePosterior:
         """The approximate posterior as it stands."""
         self._require_built()
-        return SurrogatePosterior(self)
+        return SurrogatePosterior(self._network)
 
     def predictive(
         self,
@@ -55,7 +58,7 @@ class PosteriorQueries(NetworkDensity):
         otherwise a mean over the same draws.
         """
         self._require_built()
-        x, y = fitting.evaluation_data(self, x, y)
+        x, y = fitting.evaluation_data(self._network, x, y)
         predictive = self.predictive(x, draws, seed)
         total = predictive.expected_log_prob(y).sum()
         keys = random.fold_in(random.key(seed, "posterior"), tf.range(draws))
@@ -73,9 +76,9 @@ class PosteriorQueries(NetworkDensity):
 
     def signal_to_noise(self) -> dict[str, np.ndarray]:
         """``|mean| / stddev`` of each weight (Blundell et al. 2015, section 5.1)."""
-        return pruning.signal_to_noise(self)
+        return pruning.signal_to_noise(self._network)
 
-    def prune(self, fraction: float) -> Self:
+    def prune(self, fraction: float) -> BayesianNetwork:
         """A copy in which the weights with the lowest signal-to-noise ratio are exactly zero.
 
         Args:
@@ -84,9 +87,9 @@ class PosteriorQueries(NetworkDensity):
         References:
             Blundell et al. 2015, section 5.1 and table 3.
         """
-        return pruning.prune(self, fraction)
+        return pruning.prune(self._network, fraction)
 
-    def clone(self, seed: int | None = None, **changes: Any) -> Self:
+    def clone(self, seed: int | None = None, **changes: Any) -> BayesianNetwork:
         """A copy with the same weights, or initialised anew from ``seed``.
 
         Args:
@@ -94,7 +97,12 @@ class PosteriorQueries(NetworkDensity):
             **changes: Constructor arguments to change.
         """
         self._require_built()
-        return serialization.clone(self, seed, **changes)
+        return serialization.clone(self._network, seed, **changes)
+
+    @property
+    def _network(self) -> BayesianNetwork:
+        """This object, of which only the part above is known here."""
+        return cast("BayesianNetwork", self)
 
     def _require_built(self) -> None:
         if not hasattr(self, "surrogate"):

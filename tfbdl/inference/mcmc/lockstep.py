@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from ... import random
 from . import adaptation
-from .adaptation import Mass, StepSize, choose
+from .adaptation import Mass, StepSize
 from .transitions import Transition
 from .trees import LogProbAndGradient, Point, write_rows
 
@@ -72,7 +72,7 @@ class Lockstep:
         self.stats, self.log_joint_of = stats, log_joint_of
         self._schedule = adaptation.Schedule(warmup)
         self.advance = tf.function(self._advance, jit_compile=True, autograph=False)
-        self.start = tf.function(self._start, jit_compile=True, autograph=False)
+        self.start = tf.function(self._start, autograph=False)  # runs once: XLA would cost more
 
     def _advance(
         self, state: LockstepState, keys: tf.Tensor, last_iteration: tf.Tensor, steps: tf.Tensor
@@ -99,7 +99,8 @@ class Lockstep:
         rows = state.draws.shape[0] - 1
         keep = (done > 0) & (done % self.thin == 0) & (done <= rows * self.thin)
         row = tf.where(keep, done // self.thin - 1, rows)
-        figures = dict(zip(STATS, (self.log_joint_of(point), evaluations, accept, size), strict=True))
+        values = (self.log_joint_of(point), evaluations, accept, size)
+        figures = dict(zip(STATS, values, strict=True))
         return LockstepState(
             iteration=iteration,
             point=point,

@@ -103,7 +103,7 @@ class Nuts:
         self.dense, self.step_size = dense, step_size
         self._schedule = adaptation.Schedule(warmup)
         self.advance = tf.function(self._advance, jit_compile=True, autograph=False)
-        self.start = tf.function(self._start, jit_compile=True, autograph=False)
+        self.start = tf.function(self._start, autograph=False)  # runs once: XLA would cost more
 
     # -- the loop ----------------------------------------------------------------------------
 

@@ -7,6 +7,8 @@ References:
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow as tf
 
 from ... import random
@@ -63,10 +65,10 @@ def _from_prior(target: FlatTarget, chains: int, seed: int) -> tf.Tensor:
 
 
 def _ascend(target: FlatTarget, states: tf.Tensor) -> tf.Tensor:
-    """Climb the density by Adam; ``[PATH_POINTS, chain, D]`` points of the way, the last the top."""
+    """Climb the density by Adam; ``[PATH_POINTS, chain, D]`` points of the way up."""
     every = ASCENT_STEPS // PATH_POINTS
 
-    def body(i: tf.Tensor, z: tf.Tensor, first: tf.Tensor, second: tf.Tensor) -> tuple:
+    def body(i: tf.Tensor, z: tf.Tensor, first: tf.Tensor, second: tf.Tensor) -> Any:
         _, gradient = target.log_prob_and_gradient(z)
         gradient = tf.where(tf.math.is_finite(gradient), gradient, 0.0)
         first = 0.9 * first + 0.1 * gradient

@@ -84,7 +84,10 @@ def random_walk(
     z = point.z + scale[:, tf.newaxis] * shaped(mass, noise)
     log_prob, gradient = target(z)
     end = Point(z, gradient, log_prob)
-    return (*metropolis(keys, log_prob - point.log_prob, end, point), tf.ones(scale.shape, tf.int32))
+    return (
+        *metropolis(keys, log_prob - point.log_prob, end, point),
+        tf.ones(scale.shape, tf.int32),
+    )
 
 
 def slice_direction(max_steps_out: int = 20) -> Transition:
@@ -163,7 +166,9 @@ def shaped(mass: Mass, noise: tf.Tensor) -> tf.Tensor:
     return mass.factor * noise
 
 
-def metropolis(keys: tf.Tensor, change: tf.Tensor, new: Point, old: Point) -> tuple[Point, tf.Tensor]:
+def metropolis(
+    keys: tf.Tensor, change: tf.Tensor, new: Point, old: Point
+) -> tuple[Point, tf.Tensor]:
     """Metropolis: take the new point with probability ``min(1, exp(change))``."""
     change = tf.where(tf.math.is_finite(change), change, -np.inf)
     chance = random.uniform((), random.fold_in(keys, "accept"), change.dtype)

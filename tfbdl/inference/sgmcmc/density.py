@@ -134,13 +134,13 @@ class StochasticDensity:
             given["rows"] = rows
         if probes is not None:
             given["probes"] = probes
-        return Estimate(**self._each_chain(self._estimate_of_one, given))
+        found: dict[str, Any] = self._each_chain(self._estimate_of_one, given)
+        return Estimate(**found)
 
     def full_gradient(self, states: States) -> States:
         """The gradient from all rows, summed over blocks of them so that memory is bounded."""
         if self.num_rows <= BLOCK:
-            gradient: States = self._gradient_of_rows(states, None)
-            return gradient
+            return dict(self._gradient_of_rows(states, None))
         total = tf.nest.map_structure(tf.zeros_like, states)
         chains = next(iter(states.values())).shape[0]
         for start in range(0, self.num_rows, BLOCK):
@@ -149,9 +149,9 @@ class StochasticDensity:
             share = (stop - start) / self.num_rows  # shares of prior and likelihood add up to one
             part = self._gradient_of_rows(states, rows)
             total = tf.nest.map_structure(
-                lambda sum_, g, share=share: sum_ + tf.cast(share, g.dtype) * g, total, part
+                lambda sum_, g, share=share: sum_ + tf.constant(share, g.dtype) * g, total, part
             )
-        return total
+        return dict(total)
 
     def controlled(
         self,
@@ -177,7 +177,7 @@ class StochasticDensity:
             there.gradient,
             anchor_gradient,
         )
-        return here._replace(gradient=gradient)
+        return Estimate(here.log_joint, gradient, here.curvature)
 
     def log_density(self, state: States, batch: Any) -> tf.Tensor:
         """Of one chain's unconstrained state, in nats, Jacobians included: a scalar."""

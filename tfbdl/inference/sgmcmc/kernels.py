@@ -28,10 +28,10 @@ def noise_like(params: Nest, key: tf.Tensor, step: Any) -> Nest:
         step: A whole number or a scalar integer tensor.
     """
     leading = key.shape.rank - 1
+    now = random.fold_in(key, step)
 
     def draw(name: Any, value: tf.Tensor) -> tf.Tensor:
-        keys = random.fold_in(random.fold_in(key, str(name)), step)
-        return random.normal(value.shape[leading:], keys, value.dtype)
+        return random.normal(value.shape[leading:], random.fold_in(now, str(name)), value.dtype)
 
     if isinstance(params, Mapping):
         return {name: draw(name, value) for name, value in params.items()}
@@ -215,4 +215,9 @@ def _preconditioner(v: tf.Tensor, damping: Scalar) -> tf.Tensor:
 
 def _like(tensor: tf.Tensor, *numbers: Scalar) -> tuple[tf.Tensor, ...]:
     """Numbers, or tensors of another precision, in the dtype of ``tensor``."""
-    return tuple(tf.cast(number, tensor.dtype) for number in numbers)
+    return tuple(
+        tf.cast(number, tensor.dtype)
+        if tf.is_tensor(number)
+        else tf.constant(number, tensor.dtype)  # tf.cast would round it to float32 first
+        for number in numbers
+    )

@@ -88,7 +88,8 @@ class Loop:
         self.density, self.rule, self.schedule = density, rule, schedule
         self.chains, self.burn_in, self.thin = chains, burn_in, thin
         self.temperature = temperature
-        self.keys = random.split(key, chains)
+        keys = random.split(key, chains)
+        self.streams = {n: random.fold_in(keys, n) for n in ("noise", "rows", "probes")}
         numbers = chains * density.num_parameters
         self.capacity = max(1, min(MOST_ROWS, BUFFER_BYTES // (4 * numbers)))
         self.advance = tf.function(self._advance, jit_compile=density.jit_compile, autograph=False)
@@ -151,7 +152,8 @@ class Loop:
             return state, tf.nest.pack_sequence_as(kept, written)
 
         kept = room(Kept(state.params, state.log_joint, state.step_size))
-        return tf.while_loop(unfinished, next_draw, (state, kept))
+        state, kept = tf.while_loop(unfinished, next_draw, (state, kept))
+        return state, kept
 
     def _step(self, state: State) -> tuple[State]:
         step = tf.cast(state.step, tf.int64)
@@ -163,7 +165,7 @@ class Loop:
             state.params,
             state.slots,
             estimate,
-            noise_like(state.params, self._stream("noise"), step),
+            noise_like(state.params, self.streams["noise"], step),
             step=state.step,
             step_size=step_size,
             temperature=temperature,
@@ -182,20 +184,18 @@ class Loop:
         )
 
     def _estimate(self, state: State, step: tf.Tensor) -> Estimate:
-        rows = self.density.rows(self._stream("rows"), step)
+        rows = self.density.rows(self.streams["rows"], step)
         probes = None
         if self.rule.needs_curvature:
-            keys = random.fold_in(self._stream("probes"), step)
+            keys = random.fold_in(self.streams["probes"], step)
             probes = {
                 name: random.rademacher(v.shape[1:], random.fold_in(keys, name), v.dtype)
                 for name, v in state.params.items()
             }
         if state.anchor:
-            return self.density.controlled(state.params, rows, *state.anchor, probes)
+            anchor, gradient = state.anchor
+            return self.density.controlled(state.params, rows, anchor, gradient, probes)
         return self.density.estimate(state.params, rows, probes)
-
-    def _stream(self, name: str) -> tf.Tensor:
-        return random.fold_in(self.keys, name)
 
 
 def _write(buffer: tf.Tensor, value: tf.Tensor, row: tf.Tensor, in_place: bool) -> tf.Tensor:

@@ -78,6 +78,9 @@ class SghmcRule(SgldRule):
 class PsgldRule(SgldRule):
     """Preconditioned Langevin dynamics; the second moment of the gradient is kept.
 
+    It begins at the square of the first gradient. The paper begins at zero, which makes the first
+    step ``1 / sqrt(1 - decay)`` times as long.
+
     Attributes:
         decay, damping, num_data: As in ``kernels.psgld``.
         correction: Whether to add Gamma, for the price of a second gradient.
@@ -94,20 +97,24 @@ class PsgldRule(SgldRule):
         return self.correction
 
     def start(self, params: Nest) -> Slots:
-        """From a second moment of zero."""
+        """Room for the second moment."""
         return (tf.nest.map_structure(tf.zeros_like, params),)
 
     def move(self, params: Nest, slots: Slots, estimate: Estimate, noise: Nest, **now: Any) -> Any:
         """One step of ``kernels.psgld``."""
         shape = {"decay": self.decay, "damping": self.damping, "num_data": self.num_data}
+        first = tf.equal(now["step"], 0)
+        before = tf.nest.map_structure(
+            lambda v, g: tf.where(first, (g / tf.constant(self.num_data, g.dtype)) ** 2, v),
+            slots[0],
+            estimate.gradient,
+        )
         gamma = None
         if self.correction:
-            gamma = kernels.psgld_correction(
-                slots[0], estimate.gradient, estimate.curvature, **shape
-            )
+            gamma = kernels.psgld_correction(before, estimate.gradient, estimate.curvature, **shape)
         params, second_moment = kernels.psgld(
             params,
-            slots[0],
+            before,
             estimate.gradient,
             noise,
             now["step_size"],
@@ -139,5 +146,8 @@ class AdamRule(SgldRule):
         """One step of ``kernels.adam``."""
         done = tf.cast(now["step"], "float64") / self.steps
         rate = self.learning_rate * (1.0 - 0.9 * done)
-        params, *moments = kernels.adam(params, *slots, estimate.gradient, now["step"], rate)
-        return params, tuple(moments)
+        first, second = slots
+        params, first, second = kernels.adam(
+            params, first, second, estimate.gradient, now["step"], rate
+        )
+        return params, (first, second)

@@ -121,7 +121,7 @@ def sample(
         while int(state.step) < length.warm_start:
             state = run.chunk(phase, warm, state, length.warm_start)
         state = loop.start(state.params, length.sampling_steps())
-    total = length.steps(tuple(int(n) for n in state.cycle))
+    total = length.steps((int(state.cycle[0]), int(state.cycle[1])))
     while int(state.kept) < length.draws:
         state = run.anchored(state)
         state = run.chunk("sampling", loop, state, total)
