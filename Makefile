@@ -13,6 +13,8 @@ REQUIREMENTS := $(VENV)/.requirements
 EXTRAS := dashboard docs plots tensorboard test
 PORT ?= 8501
 RUNS ?= runs
+# Two processes, each with whole files: what a file prepares, it prepares once.
+PARALLEL ?= -n 2 --dist loadfile
 
 export KERAS_BACKEND := tensorflow
 export TF_CPP_MIN_LOG_LEVEL ?= 3
@@ -28,13 +30,13 @@ demo: $(INSTALLED) ## Train on two real data sets; print the figures, draw the p
 	@$(BIN)/python examples/demo.py demo
 
 test: $(INSTALLED) ## All tests but the slow ones.
-	@$(BIN)/python -m pytest -m "not slow" tests
+	@$(BIN)/python -m pytest -m "not slow" $(PARALLEL) tests
 
 test-fast: $(INSTALLED) ## The tests that need no TensorFlow: seconds.
 	@$(BIN)/python -m pytest tests/light
 
 test-all: $(INSTALLED) ## All tests, the slow ones too.
-	@$(BIN)/python -m pytest tests
+	@$(BIN)/python -m pytest $(PARALLEL) tests
 
 lint: $(INSTALLED) ## Rules and format.
 	@$(BIN)/ruff check .

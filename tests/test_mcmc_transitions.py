@@ -146,13 +146,12 @@ def test_elliptical_slices_reach_the_exact_posterior(dim):
     assert_moments(draws, cov @ (prior_mean / stddev**2), cov)
 
 
-@pytest.mark.parametrize("name", ["random_walk", "slice"])
-def test_a_kernel_keeps_to_a_half_line(name):
+def test_slices_keep_to_a_half_line():
     def exponential(z):
         inside = tf.reduce_all(z > 0, -1)
         return tf.where(inside, -tf.reduce_sum(z, -1), -np.inf), tf.zeros_like(z)
 
-    transition, options = KERNELS[name]
+    transition, options = KERNELS["slice"]
     draws, _ = run(exponential, transition, 1, draws=4000, **options)
     assert draws.min() > 0
     for power, moment in ((1, 1.0), (2, 2.0), (3, 6.0)):

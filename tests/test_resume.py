@@ -87,7 +87,7 @@ def test_a_killed_network_with_dropout_and_early_stopping_resumes_to_the_same_bi
 
 
 def test_a_run_by_name_killed_on_the_command_line_resumes_to_the_same_bits(tmp_path):
-    options = ["--data", "diabetes", "--seed", "5", "--engine.epochs", "400"]
+    options = ["--data", "diabetes", "--seed", "5", "--engine.epochs", "150"]
     options += ["--engine.checkpoint_seconds", "0", "--out", str(tmp_path / "a")]
     with subprocess.Popen([*CLI, "run", "bbb", *options], stderr=subprocess.PIPE) as process:
         while process.poll() is None and not read_metrics(tmp_path / "a" / runs.METRICS):
@@ -103,7 +103,7 @@ def test_a_run_by_name_killed_on_the_command_line_resumes_to_the_same_bits(tmp_p
     whole = tfbdl.fit(
         "bbb",
         "diabetes",
-        engine_options={"epochs": 400, "checkpoint_seconds": 0.0},
+        engine_options={"epochs": 150, "checkpoint_seconds": 0.0},
         seed=5,
         out=tmp_path / "b",
     )

@@ -460,13 +460,11 @@ def test_network_learns_a_sinusoid_from_minibatches():
     y = (np.sin(2 * x[:, 0]) + 0.1 * rng.normal(size=200)).astype("float32")
     layers = [keras.Input((1,)), keras.layers.Dense(20, "tanh"), keras.layers.Dense(1)]
     model = tfbdl.BayesianNetwork(keras.Sequential(layers), "gaussian")
-    options = SghmcOptions(
-        chains=2, warm_start=1500, burn_in=1000, draws=100, thin=20, batch_size=50
-    )
+    options = SghmcOptions(chains=2, warm_start=1000, burn_in=500, draws=60, thin=10, batch_size=50)
     posterior = Sghmc(options).fit(model, as_dataset((x, y)), Context(seed=3)).posterior
-    assert posterior.draws["dense.kernel"].shape == (2, 100, 1, 20)
+    assert posterior.draws["dense.kernel"].shape == (2, 60, 1, 20)
     grid = np.linspace(-1.9, 1.9, 50, dtype="float32")[:, np.newaxis]
-    p = tfbdl.Predictive(model, posterior, grid, draws=200)
+    p = tfbdl.Predictive(model, posterior, grid, draws=120)
     rmse = np.sqrt(np.mean((np.ravel(p.mean) - np.sin(2 * grid[:, 0])) ** 2))
     assert 0.0 < rmse < 0.15  # the spread of sin(2 x) is 0.7, the noise 0.1
     assert 0.05 < np.sqrt(np.mean(p.aleatoric)) < 0.25

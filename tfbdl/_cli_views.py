@@ -98,6 +98,15 @@ def print_metrics(metrics: Mapping[str, float], title: str) -> None:
     _console(sys.stdout).print(table)
 
 
+def print_diagnostics(verdicts: Sequence[str] | None) -> None:
+    """Print what is wrong with the draws of a Markov chain; None: there is no chain."""
+    if verdicts is None:
+        return
+    print("diagnostics:" + ("" if verdicts else " nothing is wrong with the draws"))
+    for verdict in verdicts:
+        print(f"  {verdict}")
+
+
 def number(value: Any) -> str:
     """A figure with five significant digits."""
     return f"{value:.5g}" if isinstance(value, int | float) else str(value)

@@ -172,7 +172,7 @@ def run(
 @app.command()
 def resume(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run's folder.")],
-    draws: Annotated[int | None, typer.Option(min=1, help="Draws in all, to extend a run.")] = None,
+    draws: Annotated[int | None, typer.Option(min=1, help="More draws than the run has.")] = None,
 ) -> None:
     """Go on with a run that was stopped, from its last whole checkpoint."""
     from . import runs
@@ -210,6 +210,7 @@ def report(
         _cli_views.print_metrics({n: value for n, (_, value) in last.items()}, f"at step {step}")
     if result := run_folder.read_result():
         _cli_views.print_metrics(result, "metrics")
+        _cli_views.print_diagnostics(run_folder.read_diagnostics())
     elif not last:
         typer.echo("  No metrics yet.")
     if pictures or (pictures is None and status.state == "done"):
@@ -300,6 +301,7 @@ def _draw(folder: Path, *, wanted: bool) -> None:
 def _print_outcome(fit: Any, out: Path) -> None:
     if fit.metrics:
         _cli_views.print_metrics(fit.metrics, "metrics")
+    _cli_views.print_diagnostics(fit.diagnostics())
     typer.echo(f"run folder: {out}")
 
 

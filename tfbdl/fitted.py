@@ -55,6 +55,7 @@ class Fit:
         self.given: tuple[Any, Any] = (None, None)  # the objects of the run, to extend it with
         self.checkpoints: Any = None  # of a run without a folder
         self._why_no_model = why_no_model
+        self._diagnosed: tuple[Posterior, list[str]] | None = None
 
     def __repr__(self) -> str:
         metrics = ", ".join(f"{name}={value:.4g}" for name, value in self.metrics.items())
@@ -132,6 +133,17 @@ class Fit:
         model, data = self.given
         return api.resume(self.path, model=model, data=data, draws=draws)
 
+    def diagnostics(self) -> list[str] | None:
+        """What is wrong with the draws of a Markov chain, in plain words; empty if nothing is.
+
+        None where the posterior is none of a Markov chain.
+        """
+        if self.posterior is None or self.posterior.independent:
+            return None
+        if self._diagnosed is None or self._diagnosed[0] is not self.posterior:
+            self._diagnosed = (self.posterior, self.posterior.diagnostics())
+        return self._diagnosed[1]
+
     def save(self, path: str | Path) -> None:
         """Store the fit in a folder that ``tfbdl.load`` reads: arrays and plain values only.
 
@@ -150,7 +162,9 @@ class Fit:
     def record(self) -> dict[str, Any]:
         """What ``run.json`` says of a finished run beside its spec, in plain values."""
         own = isinstance(self.posterior, SurrogatePosterior) and self.posterior.model is self.model
-        record: dict[str, Any] = {"posterior": "surrogate" if own else "draws"}
+        independent = self.posterior is not None and self.posterior.independent
+        kind = "surrogate" if own else "independent_draws" if independent else "draws"
+        record: dict[str, Any] = {"posterior": kind}
         if self.info is not None:
             record["data_info"] = self.info.to_json()
         return record
@@ -158,7 +172,7 @@ class Fit:
     def write(self, folder: RunFolder) -> None:
         """Write what the run left into its folder, and the manifest that vouches for it."""
         files = [runs.RESULT, HISTORY]
-        write_atomically(folder.path / runs.RESULT, _json({"metrics": self.metrics}))
+        write_atomically(folder.path / runs.RESULT, _json(self._result()))
         write_atomically(folder.path / HISTORY, _json(self.history))
         if self.spec.model is not None and isinstance(self.model, keras.Model):
             variables = functional.state_variables(self.model)
@@ -173,6 +187,12 @@ class Fit:
             files.append(runs.POSTERIOR)
         runs.write_manifest(folder.path, files)
         self.path = folder.path
+
+    def _result(self) -> dict[str, Any]:
+        """The metrics, and the verdicts on a Markov chain."""
+        verdicts = self.diagnostics()
+        own = {} if verdicts is None else {"diagnostics": verdicts}
+        return {"metrics": self.metrics, **own}
 
     def _save_keras(self, path: Path) -> bool:
         """Store a model that was given as an object; a net without a configuration cannot be."""
@@ -315,7 +335,11 @@ def _load_posterior(path: Path, model: Any, record: Mapping[str, Any]) -> Poster
     with xr.open_datatree(path / runs.POSTERIOR, engine="h5netcdf") as tree:
         draws = {str(n): v.values for n, v in tree["posterior"].data_vars.items()}
         stats = tree["sample_stats"].data_vars if "sample_stats" in tree else {}
-        return Posterior(draws, {str(name): value.values for name, value in stats.items()})
+        return Posterior(
+            draws,
+            {str(name): value.values for name, value in stats.items()},
+            independent=record.get("posterior") in ("independent_draws", "surrogate"),
+        )
 
 
 def _within(posterior: Posterior, budget: int) -> Posterior:

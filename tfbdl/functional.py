@@ -69,15 +69,13 @@ def apply(
     """
     given = list(values)
     with keras.StatelessScope(state_mapping=given, collect_losses=losses is not None) as scope:
+        kept = [(id(variable), scope.get_current_value(variable)) for variable, _ in given]
         outputs = net(inputs, training=training)
     if losses is not None:
         losses.extend(scope.losses)
-    replaced = {id(variable) for variable, _ in given}
-    updates = [
-        (variable, scope.get_current_value(variable))
-        for variable in net.non_trainable_variables
-        if id(variable) not in replaced and scope.get_current_value(variable) is not None
-    ]
+    before = dict(kept)
+    after = [(v, scope.get_current_value(v)) for v in net.non_trainable_variables]
+    updates = [(v, now) for v, now in after if now is not None and now is not before.get(id(v))]
     return outputs, updates
 
 

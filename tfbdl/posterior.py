@@ -28,14 +28,26 @@ class Posterior:
     Args:
         draws: Site name -> ``[chain, draw, ...]``, constrained values.
         sample_stats: Name -> ``[chain, draw]``: divergences, energies, and the like.
+        independent: Whether each draw was made without the others, as the members of an ensemble
+            are; draws of a Markov chain are not.
+
+    Attributes:
+        is_finite: Whether ``draws`` is all there is; otherwise more are drawn where they are asked.
 
     Raises:
         ModelError: If there are no draws, or their shapes do not agree.
     """
 
+    is_finite = True
+
     def __init__(
-        self, draws: Mapping[str, Any], sample_stats: Mapping[str, Any] | None = None
+        self,
+        draws: Mapping[str, Any],
+        sample_stats: Mapping[str, Any] | None = None,
+        *,
+        independent: bool = False,
     ) -> None:
+        self.independent = independent
         self._draws = {name: np.asarray(value) for name, value in draws.items()}
         self.sample_stats = {n: np.asarray(v) for n, v in (sample_stats or {}).items()}
         sizes = {name: value.shape[:2] for name, value in self._draws.items()}
@@ -69,14 +81,12 @@ class Posterior:
         """Draws ``start`` to ``stop`` of a sample of ``total``; the same in any partition.
 
         As many as there are draws (or fewer): draws spread evenly over the chains, each once.
-        More: drawn with replacement.
+        More: all draws over and over, so that each counts as often as any other, but for a rest.
         """
         available = self.num_draws
-        if total <= available:
-            order = np.random.default_rng(seed).permutation(available)[:total]
-            order = np.sort(order) if total == available else order
-        else:
-            order = np.random.default_rng(seed).integers(0, available, total)
+        whole, rest = divmod(total, available)
+        order = np.random.default_rng(seed).permutation(available)[:rest]
+        order = np.concatenate([np.tile(np.arange(available), whole), order])
         index = order[start:stop]
         return {
             name: tf.constant(value.reshape(available, *value.shape[2:])[index])
@@ -115,7 +125,12 @@ class Posterior:
         return diagnostics.to_datatree(self.draws, self.sample_stats or None)
 
     def diagnostics(self) -> list[str]:
-        """What is wrong with the draws, in plain words; empty if nothing is."""
+        """What is wrong with the draws, in plain words; empty if nothing is.
+
+        Independent draws have nothing that a Markov chain could do wrong.
+        """
+        if self.independent:
+            return []
         return diagnostics.verdicts(self.draws, self.sample_stats or None)
 
 
@@ -126,8 +141,11 @@ class SurrogatePosterior(Posterior):
     with standard deviation zero.
     """
 
+    is_finite = False
+
     def __init__(self, model: BayesianNetwork) -> None:
         self.model = model
+        self.independent = True
         self.sample_stats: Arrays = {}
         self._cached: Arrays | None = None
         self._sampler = _sampler(model)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
 
-from . import functional, quantiles, random
+from . import conditionals, functional, quantiles, random
+from .conditionals import Statistic
 from .errors import DataError, ModelError, OptionsError
 from .likelihoods import Likelihood
 from .posterior import Posterior
@@ -17,9 +18,6 @@ from .posterior import Posterior
 KEEP_BYTES = 64 * 2**20
 ACTIVATION_BYTES = 64 * 2**20
 BLOCK_BYTES = 8 * 2**20
-
-Statistic = Callable[[Likelihood, tf.Tensor, Mapping[str, tf.Tensor], Any], Any]
-"""From (likelihood, outputs of one draw, its learned parameters, extra rows) to tensors."""
 
 
 class PredictiveModel(Protocol):
@@ -46,7 +44,7 @@ class Predictive:
             likelihood_parameters.
         posterior: Where the draws come from.
         x: Inputs, ``[n, ...]`` or a mapping of such.
-        draws: How many draws to average.
+        draws: How many draws to average; all that there are, each once, if they are fewer.
         seed: Of the draws.
         keep: Store the outputs of all draws, however large.
         batch_size: Rows held at once; by default as memory allows.
@@ -71,6 +69,8 @@ class Predictive:
                 raise OptionsError(f"{name} must be an integer of at least 1. Received: {value!r}.")
         self.model, self.posterior, self.x = model, posterior, x
         self.draws, self.seed, self.keep = int(draws), int(seed), keep
+        if posterior.is_finite:
+            self.draws = min(self.draws, posterior.num_draws)
         self.num_rows = len(tf.nest.flatten(x)[0])
         size = functional.activation_size(model.net)
         fitting = max(1, ACTIVATION_BYTES // (4 * size))
@@ -113,7 +113,7 @@ class Predictive:
         total: Any = 0.0
         noise: Any = 0.0
         square: Any = 0.0
-        for mean, variance in self._stream(_conditional_moments):
+        for mean, variance in self._stream(conditionals.moments):
             if first is None:
                 first = mean[0]
             shifted = mean - first  # about the first draw, so that no digits cancel
@@ -132,7 +132,7 @@ class Predictive:
     def log_prob(self, y: Any) -> np.ndarray:
         """``log mean_w p(y | x, w)`` of each row, in nats: ``[n]``."""
         peak, total = -np.inf, 0.0
-        for terms in self._stream(_log_prob, self._targets(y)):
+        for terms in self._stream(conditionals.log_prob, self._targets(y)):
             block = terms.max(axis=0)
             higher = np.maximum(peak, block)
             safe = np.where(np.isfinite(higher), higher, 0.0)
@@ -145,7 +145,9 @@ class Predictive:
     def expected_log_prob(self, y: Any) -> np.ndarray:
         """``mean_w log p(y | x, w)`` of each row, in nats: ``[n]``; the ELBO's first term."""
         return (
-            sum(terms.sum(axis=0) for terms in self._stream(_log_prob, self._targets(y)))
+            sum(
+                terms.sum(axis=0) for terms in self._stream(conditionals.log_prob, self._targets(y))
+            )
             / self.draws
         )
 
@@ -225,7 +227,7 @@ class Predictive:
     def _classes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         total: Any = 0.0
         conditional: Any = 0.0
-        for probs in self._stream(_probs):
+        for probs in self._stream(conditionals.probs):
             total = total + probs.sum(axis=0)
             conditional = conditional + self._entropy_of(probs).sum(axis=0)
         mean = total / self.draws
@@ -252,7 +254,7 @@ class Predictive:
     def _cdf(self, values: np.ndarray) -> np.ndarray:
         """The mixture's cdf at ``values [q, n, ...]``."""
         rows_first = np.moveaxis(values, 0, 1)
-        total = sum(terms.sum(axis=0) for terms in self._stream(_cdf, rows_first))
+        total = sum(terms.sum(axis=0) for terms in self._stream(conditionals.cdf, rows_first))
         return np.moveaxis(total / self.draws, 1, 0)
 
     def _stream(self, statistic: Statistic, extra: Any = None) -> Iterator[Any]:
@@ -339,29 +341,6 @@ class Predictive:
                 f"Expected one target for each of {self.num_rows} rows. Received: {len(y)}."
             )
         return y
-
-
-def _conditional_moments(likelihood: Likelihood, outputs: tf.Tensor, own: Any, extra: Any) -> Any:
-    return likelihood.mean(outputs, own), likelihood.variance(outputs, own)
-
-
-def _probs(likelihood: Likelihood, outputs: tf.Tensor, own: Any, extra: Any) -> tf.Tensor:
-    return likelihood.mean(outputs, own)
-
-
-def _log_prob(likelihood: Likelihood, outputs: tf.Tensor, own: Any, y: tf.Tensor) -> tf.Tensor:
-    return likelihood.log_prob(outputs, y, own)
-
-
-def _cdf(likelihood: Likelihood, outputs: tf.Tensor, own: Any, values: tf.Tensor) -> tf.Tensor:
-    single = likelihood.elementwise(outputs, own)
-    by_level = tf.cast(tf.experimental.numpy.moveaxis(values, 1, 0), outputs.dtype)
-    if likelihood.is_discrete:  # TFP interpolates between counts, and goes on below zero
-        counts = tf.floor(by_level)
-        cdf = tf.where(counts < 0.0, 0.0, single.cdf(tf.maximum(counts, 0.0)))
-    else:
-        cdf = single.cdf(by_level)
-    return tf.experimental.numpy.moveaxis(cdf, 0, 1)
 
 
 def _forward(model: PredictiveModel, vectorize: bool) -> Any:

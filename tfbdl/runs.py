@@ -286,6 +286,12 @@ class RunFolder:
         path = self.path / RESULT
         return dict(_read_object(path).get("metrics", {})) if path.is_file() else {}
 
+    def read_diagnostics(self) -> list[str] | None:
+        """What is wrong with the draws of a finished run, None if they are of no Markov chain."""
+        path = self.path / RESULT
+        found = _read_object(path).get("diagnostics") if path.is_file() else None
+        return None if found is None else [str(verdict) for verdict in found]
+
 
 def list_runs(root: str | Path) -> list[RunFolder]:
     """The runs directly under ``root``, the latest first; a missing ``root`` has none."""

@@ -17,6 +17,9 @@ class BBBOptions(Config):
     activation: Literal["relu", "tanh", "silu", "gelu"] = Field(
         "relu", description="Of the hidden layers."
     )
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="Share of units dropped after each hidden dense layer."
+    )
     filters: tuple[int, ...] = Field(
         (16, 32), description="Filters of each convolution; a pooling by 2 follows each."
     )

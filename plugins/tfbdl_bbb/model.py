@@ -66,6 +66,8 @@ def _net(options: BBBOptions, info: DataInfo, outputs: int) -> keras.Model:
     x = BODIES[options.architecture](options, x)
     for units in options.hidden:
         x = keras.layers.Dense(units, options.activation)(x)
+        if options.dropout:
+            x = keras.layers.Dropout(options.dropout)(x)
     return keras.Model(inputs, keras.layers.Dense(outputs)(x), name="net")
 
 

@@ -7,21 +7,109 @@ from collections.abc import Iterable
 from tfbdl import Capability, EngineSpec, hookimpl
 
 from .config import VariationalOptions
+from .mcmc_config import (
+    HmcOptions,
+    MalaOptions,
+    NutsOptions,
+    RandomWalkOptions,
+    SliceOptions,
+)
+from .sgmcmc_config import PsgldOptions, SghmcOptions, SgldOptions
+
+LOG_JOINT = (frozenset({Capability.LOG_JOINT}),)
 
 
 @hookimpl
 def tfbdl_engines() -> Iterable[EngineSpec]:
     """Name the engines."""
-    return (
-        EngineSpec(
-            name="variational",
-            summary="Maximise the evidence lower bound with Keras' model.fit",
-            factory="tfbdl_engines.variational:Variational",
-            config=VariationalOptions,
-            needs=(frozenset({Capability.TRAINABLE}), frozenset({Capability.LOG_JOINT})),
-            references=(
-                "Blundell et al. 2015, Weight Uncertainty in Neural Networks, arXiv:1505.05424",
-                "Kucukelbir et al. 2017, Automatic Differentiation Variational Inference, JMLR 18",
-            ),
+    return (*_variational(), *_chains(), *_stochastic_gradients())
+
+
+def _variational() -> Iterable[EngineSpec]:
+    yield EngineSpec(
+        name="variational",
+        summary="Maximise the evidence lower bound with Keras' model.fit",
+        factory="tfbdl_engines.variational:Variational",
+        config=VariationalOptions,
+        needs=(frozenset({Capability.TRAINABLE}), *LOG_JOINT),
+        references=(
+            "Blundell et al. 2015, Weight Uncertainty in Neural Networks, arXiv:1505.05424",
+            "Kucukelbir et al. 2017, Automatic Differentiation Variational Inference, JMLR 18",
         ),
+    )
+
+
+def _chains() -> Iterable[EngineSpec]:
+    yield EngineSpec(
+        name="nuts",
+        summary="The no-U-turn sampler, with Stan's warm-up",
+        factory="tfbdl_engines.mcmc:NoUTurn",
+        config=NutsOptions,
+        needs=LOG_JOINT,
+        references=(
+            "Hoffman & Gelman 2014, The No-U-Turn Sampler, JMLR 15",
+            "Betancourt 2017, A Conceptual Introduction to HMC, arXiv:1701.02434",
+        ),
+    )
+    yield EngineSpec(
+        name="hmc",
+        summary="Hamiltonian Monte Carlo with trajectories of random length",
+        factory="tfbdl_engines.mcmc:Hamiltonian",
+        config=HmcOptions,
+        needs=LOG_JOINT,
+        references=("Neal 2011, MCMC using Hamiltonian Dynamics, arXiv:1206.1901",),
+    )
+    yield EngineSpec(
+        name="mala",
+        summary="The Metropolis-adjusted Langevin algorithm",
+        factory="tfbdl_engines.mcmc:Langevin",
+        config=MalaOptions,
+        needs=LOG_JOINT,
+        references=("Roberts & Rosenthal 1998, Optimal scaling of Langevin diffusions, JRSSB 60",),
+    )
+    yield EngineSpec(
+        name="random_walk",
+        summary="Metropolis with normal proposals that learn the posterior's shape",
+        factory="tfbdl_engines.mcmc:RandomWalk",
+        config=RandomWalkOptions,
+        needs=LOG_JOINT,
+        references=("Haario, Saksman & Tamminen 2001, Bernoulli 7",),
+    )
+    yield EngineSpec(
+        name="slice",
+        summary="Slice sampling along random directions",
+        factory="tfbdl_engines.mcmc:Slice",
+        config=SliceOptions,
+        needs=LOG_JOINT,
+        references=("Neal 2003, Slice Sampling, Annals of Statistics 31",),
+    )
+
+
+def _stochastic_gradients() -> Iterable[EngineSpec]:
+    yield EngineSpec(
+        name="sgld",
+        summary="Stochastic gradient Langevin dynamics on minibatches",
+        factory="tfbdl_engines.sgmcmc:Sgld",
+        config=SgldOptions,
+        needs=LOG_JOINT,
+        references=(
+            "Welling & Teh 2011, Bayesian Learning via Stochastic Gradient Langevin Dynamics",
+            "Zhang et al. 2020, Cyclical Stochastic Gradient MCMC, arXiv:1902.03932",
+        ),
+    )
+    yield EngineSpec(
+        name="psgld",
+        summary="Langevin dynamics with an RMSprop preconditioner",
+        factory="tfbdl_engines.sgmcmc:Psgld",
+        config=PsgldOptions,
+        needs=LOG_JOINT,
+        references=("Li et al. 2016, Preconditioned SGLD for Deep Networks, arXiv:1512.07666",),
+    )
+    yield EngineSpec(
+        name="sghmc",
+        summary="Stochastic gradient Hamiltonian Monte Carlo with friction",
+        factory="tfbdl_engines.sgmcmc:Sghmc",
+        config=SghmcOptions,
+        needs=LOG_JOINT,
+        references=("Chen, Fox & Guestrin 2014, Stochastic Gradient HMC, arXiv:1402.4102",),
     )

@@ -53,6 +53,10 @@ def _catalog(kind: str, *specs: Any) -> registry.Catalog[Any]:
 
 class Fit(NamedTuple):
     metrics: Mapping[str, float]
+    verdicts: list[str] | None = None
+
+    def diagnostics(self) -> list[str] | None:
+        return self.verdicts
 
 
 def _spec(kind: type, name: str, config: type[Config], **more: Any) -> Any:
@@ -227,6 +231,35 @@ def test_run_turns_flags_into_plain_values(
     assert "rmse" in printed.out
     assert "Root mean squared error" in printed.out
     assert "2/2" in printed.err
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "expected"),
+    [
+        (None, []),
+        ([], ["diagnostics: nothing is wrong with the draws"]),
+        (
+            ["R-hat 1.05 > 1.01 for [mu]: do not use", "2 divergent of 100 transitions"],
+            [
+                "diagnostics:",
+                "  R-hat 1.05 > 1.01 for [mu]: do not use",
+                "  2 divergent of 100 transitions",
+            ],
+        ),
+    ],
+)
+def test_run_prints_the_verdicts_on_a_chain_after_the_metrics(
+    found: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    verdicts: list[str] | None,
+    expected: list[str],
+) -> None:
+    _replace_api(monkeypatch, execute=lambda spec, **_: Fit({"rmse": 2.5}, verdicts))
+    assert cli.main(["run", "network", "--out", str(tmp_path / "r")]) == 0
+    _, after = capsys.readouterr().out.split("Root mean squared error")
+    assert after.splitlines()[1:-1] == expected
 
 
 def test_run_without_out_makes_a_folder_under_runs(executed: list[tuple[RunSpec, Path]]) -> None:

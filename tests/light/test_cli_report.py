@@ -20,6 +20,9 @@ from tfbdl.specs import RunSpec
 class Outcome(NamedTuple):
     metrics: Mapping[str, float]
 
+    def diagnostics(self) -> list[str] | None:
+        return None
+
 
 @pytest.mark.filterwarnings("default:The checkpoint of step 3")
 def test_resume_hands_over_the_folder_and_shows_warnings(
@@ -70,6 +73,23 @@ def test_report_prints_state_spec_and_metrics_with_meaning(
     assert "-7 " in out
     assert "-9 " not in out
     assert "0.875  Share of targets inside the 90 % interval; should be near 0.9." in out
+
+
+def test_report_prints_the_stored_verdicts_on_a_chain(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = runs.RunFolder(tmp_path / "r").create()
+    folder.write_spec(RunSpec(model="network", engine="nuts"))
+    for stored, expected in (
+        ({}, []),
+        ({"diagnostics": []}, ["diagnostics: nothing is wrong with the draws"]),
+        ({"diagnostics": ["tail ESS 12 < 400"]}, ["diagnostics:", "  tail ESS 12 < 400"]),
+    ):
+        (folder.path / runs.RESULT).write_text(json.dumps({"metrics": {"rmse": 1.0}, **stored}))
+        assert cli.main(["report", str(folder.path)]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        at = next(i for i, line in enumerate(lines) if "Root mean squared error" in line)
+        assert lines[at + 1 :] == expected
 
 
 def test_meaning_understands_prefixes_and_levels() -> None:

@@ -118,9 +118,9 @@ class SurrogateModel(keras.Model):
             for name, value in draw.items():
                 bijector = self.site_table[name].bijector
                 if bijector is not None:
-                    dims = bijector.forward_min_event_ndims
-                    jacobian = bijector.forward_log_det_jacobian(value, event_ndims=dims)
-                    total += tf.cast(tf.reduce_sum(jacobian), total.dtype)
+                    rank = value.shape.rank  # all of it: a constant Jacobian counts per element
+                    jacobian = bijector.forward_log_det_jacobian(value, event_ndims=rank)
+                    total += tf.cast(jacobian, total.dtype)
             return total
 
         terms = tf.vectorized_map(of_draw, self.surrogate.sample(keys), warn=False)

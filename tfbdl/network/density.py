@@ -10,6 +10,7 @@ import tensorflow as tf
 from .. import distributions, functional, random
 from ..distributions import Prior
 from ..errors import ModelError
+from ..inference import dropout
 from ..inference.surrogate import Surrogate, read
 from ..likelihoods import Likelihood
 from ..protocols import Params, Site
@@ -134,10 +135,16 @@ class NetworkDensity:
         return drawn
 
     def outputs(self, params: Params, x: Any) -> tf.Tensor:
-        """The net's outputs with given weights, in float32 at least: ``[n, ...]``."""
-        pairs = [(v, params[name]) for name, v in self.weight_sites().items() if name in params]
-        outputs, _ = functional.apply(self.net, pairs, x)
-        return widen(outputs)
+        """The net's outputs with given weights, in float32 at least: ``[n, ...]``.
+
+        ``params`` may hold any weight of the net by its name, such as a member's own moving
+        statistics, and the seed of dropout masks as ``inference.dropout`` names it.
+        """
+        named = functional.site_names(self.net)
+        pairs = [(variable, params[name]) for name, variable in named.items() if name in params]
+        if dropout.SITE in params:
+            return widen(dropout.apply(self.net, pairs, x, params[dropout.SITE]))
+        return widen(functional.apply(self.net, pairs, x)[0])
 
     def learned_values(self, params: Params) -> dict[str, tf.Tensor]:
         """The constrained learned parameters: those in ``params``, else the point estimates."""

@@ -201,6 +201,7 @@ class BayesianNetwork(VariationalObjective, PosteriorQueries, keras.Model):
                 "BayesianNetwork has its own objective, the negative ELBO, and takes no loss. "
                 f"Say what the data are like with likelihood=. Received: loss={loss!r}."
             )
+        self.given_jit_compile = jit_compile
         if jit_compile == "auto":
             jit_compile = not run_eagerly and fitting.supports_xla(self)
         super().compile(
@@ -212,6 +213,10 @@ class BayesianNetwork(VariationalObjective, PosteriorQueries, keras.Model):
             jit_compile=jit_compile,
             **kwargs,
         )
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """As in Keras, with ``jit_compile`` as it was given: devices may differ on loading."""
+        return {**super().get_compile_config(), "jit_compile": self.given_jit_compile}
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compile as a stored model was, and make room for the optimizer's state."""

@@ -27,7 +27,7 @@ class PosteriorQueries(NetworkDensity):
     def posterior(self) -> SurrogatePosterior:
         """The approximate posterior as it stands."""
         self._require_built()
-        return SurrogatePosterior(self._network)
+        return SurrogatePosterior(self._network())
 
     def predictive(
         self,
@@ -58,7 +58,7 @@ class PosteriorQueries(NetworkDensity):
         otherwise a mean over the same draws.
         """
         self._require_built()
-        x, y = fitting.evaluation_data(self._network, x, y)
+        x, y = fitting.evaluation_data(self._network(), x, y)
         predictive = self.predictive(x, draws, seed)
         total = predictive.expected_log_prob(y).sum()
         keys = random.fold_in(random.key(seed, "posterior"), tf.range(draws))
@@ -76,7 +76,7 @@ class PosteriorQueries(NetworkDensity):
 
     def signal_to_noise(self) -> dict[str, np.ndarray]:
         """``|mean| / stddev`` of each weight (Blundell et al. 2015, section 5.1)."""
-        return pruning.signal_to_noise(self._network)
+        return pruning.signal_to_noise(self._network())
 
     def prune(self, fraction: float) -> BayesianNetwork:
         """A copy in which the weights with the lowest signal-to-noise ratio are exactly zero.
@@ -87,7 +87,7 @@ class PosteriorQueries(NetworkDensity):
         References:
             Blundell et al. 2015, section 5.1 and table 3.
         """
-        return pruning.prune(self._network, fraction)
+        return pruning.prune(self._network(), fraction)
 
     def clone(self, seed: int | None = None, **changes: Any) -> BayesianNetwork:
         """A copy with the same weights, or initialised anew from ``seed``.
@@ -97,11 +97,14 @@ class PosteriorQueries(NetworkDensity):
             **changes: Constructor arguments to change.
         """
         self._require_built()
-        return serialization.clone(self._network, seed, **changes)
+        return serialization.clone(self._network(), seed, **changes)
 
-    @property
     def _network(self) -> BayesianNetwork:
-        """This object, of which only the part above is known here."""
+        """This object, of which only the part above is known here.
+
+        No property: Keras follows those when it reads a file, and one that leads back to its
+        owner leads it in circles.
+        """
         return cast("BayesianNetwork", self)
 
     def _require_built(self) -> None:

@@ -8,14 +8,15 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
-from .. import inference, registry
+from .. import inference, random, registry
 from ..api import plan
 from ..data import Dataset
 from ..errors import CapabilityError, RunCancelled
 from ..network import BayesianNetwork
 from ..posterior import Posterior
-from ..protocols import Context, EngineResult
+from ..protocols import Conditional, Context, EngineResult, Params
 from ..run import build_model
 from ..specs import Capability, EngineSpec
 from .data import data_for, regression_data
@@ -128,8 +129,10 @@ def _cancelled(who: str, run: Any, seed: int) -> list[dict[str, float]]:
 
 def _suitable(spec: EngineSpec) -> tuple[Callable[[int], Any], Dataset | None]:
     """(a function from a seed to a model, its data)."""
-    if spec.fits(BayesianNetwork.capabilities):
+    if spec.fits(BayesianNetwork.capabilities | {Capability.GAUSSIAN_PRIOR}):
         return _linear_regression, regression_data()
+    if spec.fits({Capability.CONDITIONALS}):
+        return lambda seed: _Pair(), None
     if spec.fits({Capability.POTTS}) and hasattr(inference, "Potts"):
         return _potts, None
     for model in registry.registry().models.values():
@@ -149,6 +152,20 @@ def _linear_regression(seed: int) -> Any:
     rows = regression_data().num_rows
     model = BayesianNetwork(net, "gaussian", likelihood_options={"scale": 0.5}, num_data=rows)
     return without_xla(model.clone(seed=seed))
+
+
+class _Pair:
+    """Two normals with correlation 0.6, each of which can be drawn given the other."""
+
+    def __init__(self) -> None:
+        self.conditionals = {"x": self._part("x", "y"), "y": self._part("y", "x")}
+
+    def init(self, seed: int) -> Params:
+        return {"x": tf.zeros(()), "y": tf.zeros(())}
+
+    @staticmethod
+    def _part(name: str, other: str) -> Conditional:
+        return lambda key, state, _: {name: 0.6 * state[other] + 0.8 * random.normal((), key)}
 
 
 def _potts(seed: int) -> Any:

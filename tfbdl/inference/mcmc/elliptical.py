@@ -38,13 +38,13 @@ class GaussianTarget(FlatTarget):
     """
 
     def __init__(self, model: GaussianPrior, batch: Any = None, *, vectorize: bool = True) -> None:
+        mean, stddev = model.gaussian_prior()
         curved = [site.name for site in model.sites if site.bijector is not None]
         if curved:
             raise ModelError(
                 "A normal prior is over all real numbers, so no site may have a bijector. "
                 f"Received: {', '.join(curved)}."
             )
-        mean, stddev = model.gaussian_prior()
         super().__init__(model, batch, vectorize=vectorize)
         self.mean, self.stddev = self.unconstrain(mean), self.unconstrain(stddev)
         if not (np.isfinite(self.mean).all() and (self.stddev.numpy() > 0).all()):

@@ -62,7 +62,8 @@ class Sweeps:
         self.blocks = dict(model.conditionals)
         if not self.blocks:
             raise ModelError("The model has no conditionals to draw from. Received: {}.")
-        self.stats = ("lp",) if hasattr(model, "log_joint") else ()
+        self.log_joint = getattr(model, "log_joint", None)
+        self.stats = () if self.log_joint is None else ("lp",)
         self.advance = tf.function(self._advance, jit_compile=True, autograph=False)
         self.start = tf.function(self._start, jit_compile=True, autograph=False)
 
@@ -122,10 +123,8 @@ class Sweeps:
         else:
             for place, name in enumerate(self.blocks):
                 state = self._draw(name, random.fold_in(key, place), state)
-        values = [self.model.log_joint(state, self.batch)] if self.stats else []
-        dtype = _float_of(state)
-        lp = tf.stack([tf.cast(v, dtype) for v in values]) if values else tf.zeros((0,), dtype)
-        return state, lp
+        lp = [] if self.log_joint is None else [self.log_joint(state, self.batch)]
+        return state, tf.cast(tf.reshape(lp, [-1]), _float_of(state))
 
     def _draw(self, name: str, key: tf.Tensor, state: Mapping[str, tf.Tensor]) -> Any:
         """The state with one block drawn anew, checked as the program is traced."""

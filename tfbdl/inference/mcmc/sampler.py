@@ -5,6 +5,7 @@ The chunks are cut by the clock, and the draws do not depend on them.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -80,7 +81,8 @@ def sample(
         checkpoint_seconds: Least time between two checkpoints.
 
     Raises:
-        ModelError: If the log density or its gradient is not finite at the start.
+        ModelError: If the log density or its gradient is not finite at the start, or uses
+            operations that XLA does not know.
         CheckpointError: If the checkpoint is of another sampler or model.
     """
     keys = random.split(random.key(context.seed, "mcmc"), length.chains)
@@ -94,7 +96,7 @@ def sample(
     chunk = FIRST_CHUNK
     while int(tf.reduce_min(state.iteration)) < length.iterations:
         began = time.perf_counter()
-        state = kernel.advance(state, keys, last, tf.constant(chunk))
+        state = _advanced(kernel, state, keys, last, tf.constant(chunk))
         done = int(tf.reduce_min(state.iteration))
         seconds = time.perf_counter() - began
         chunk = int(np.clip(chunk * CHUNK_SECONDS / max(seconds, 1e-3), chunk / 4, chunk * 4)) + 1
@@ -164,7 +166,7 @@ class _Watch:
         if kept >= FEWEST and time.monotonic() - self.diagnosed > DIAGNOSTIC_SECONDS:
             self.live = live_diagnostics(self.draws(state, kept))
             self.diagnosed = time.monotonic()
-        return {**figures, **self.live}
+        return figures | _finite(self.live)
 
 
 def live_diagnostics(draws: Mapping[str, np.ndarray], elements: int = 50) -> dict[str, float]:
@@ -175,16 +177,20 @@ def live_diagnostics(draws: Mapping[str, np.ndarray], elements: int = 50) -> dic
         some = np.unique(np.linspace(0, flat.shape[-1] - 1, elements).astype(int))
         r_hats.append(np.max(diagnostics.r_hat(flat[:, :, some])))
         sizes.append(np.min(diagnostics.ess_bulk(flat[:, :, some])))
-    found = {"r_hat": float(np.max(r_hats)), "ess_bulk": float(np.min(sizes))}
-    return {name: value for name, value in found.items() if np.isfinite(value)}
+    return {"r_hat": float(np.max(r_hats)), "ess_bulk": float(np.min(sizes))}
 
 
 def _metrics(posterior: Posterior) -> dict[str, float]:
     draws = posterior.draws
     found = live_diagnostics(draws) if next(iter(draws.values())).shape[1] >= FEWEST else {}
     names = {"r_hat": "r_hat_max", "ess_bulk": "ess_bulk_min"}
-    metrics = {names[name]: value for name, value in found.items()}
+    metrics = {names[name]: value for name, value in _finite(found).items()}
     return metrics | _totals(posterior.sample_stats)
+
+
+def _finite(figures: Mapping[str, float]) -> dict[str, float]:
+    """The figures that are defined: a chain that stands still has no R-hat."""
+    return {name: value for name, value in figures.items() if np.isfinite(value)}
 
 
 def _totals(stats: Mapping[str, np.ndarray]) -> dict[str, float]:
@@ -194,6 +200,21 @@ def _totals(stats: Mapping[str, np.ndarray]) -> dict[str, float]:
     if "diverging" in stats:
         totals["divergences"] = float(stats["diverging"].sum())
     return totals
+
+
+def _advanced(kernel: Any, *arguments: Any) -> Any:
+    """What ``kernel.advance`` gives; a density that cannot be compiled is named as the cause."""
+    try:
+        return kernel.advance(*arguments)
+    except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as error:
+        found = re.search(r"unsupported operations.*?XLA\w*: (\w+)", error.message, re.DOTALL)
+        if found is None:
+            raise
+        raise ModelError(
+            "Markov chains are compiled by XLA, which does not know the operation "
+            f"{found[1]!r} that this model uses. Do its work on the data beforehand, or write "
+            "the density with other functions of TensorFlow."
+        ) from error
 
 
 def _checked(state: Any) -> Any:

@@ -7,8 +7,6 @@ References:
 
 from __future__ import annotations
 
-from typing import Any
-
 import tensorflow as tf
 
 from ... import random
@@ -21,6 +19,8 @@ RATE = 0.05
 JITTER = 0.01
 PATH_POINTS = 10
 PATH_DRAWS = 16
+PROBES = 8
+PROBE_STEP = 1e-3
 
 
 def starting_points(target: FlatTarget, way: str, chains: int, seed: int) -> tf.Tensor:
@@ -68,7 +68,9 @@ def _ascend(target: FlatTarget, states: tf.Tensor) -> tf.Tensor:
     """Climb the density by Adam; ``[PATH_POINTS, chain, D]`` points of the way up."""
     every = ASCENT_STEPS // PATH_POINTS
 
-    def body(i: tf.Tensor, z: tf.Tensor, first: tf.Tensor, second: tf.Tensor) -> Any:
+    def body(
+        i: tf.Tensor, z: tf.Tensor, first: tf.Tensor, second: tf.Tensor, path: tf.Tensor
+    ) -> tuple[tf.Tensor, ...]:
         _, gradient = target.log_prob_and_gradient(z)
         gradient = tf.where(tf.math.is_finite(gradient), gradient, 0.0)
         first = 0.9 * first + 0.1 * gradient
@@ -76,45 +78,48 @@ def _ascend(target: FlatTarget, states: tf.Tensor) -> tf.Tensor:
         count = tf.cast(i + 1, z.dtype)
         hat = tf.sqrt(second / (1.0 - 0.99**count)) + 1e-8
         rate = RATE * (1.0 - tf.cast(i, z.dtype) / ASCENT_STEPS) + 1e-3
-        return i + 1, z + rate * first / (1.0 - 0.9**count) / hat, first, second
+        z += rate * first / (1.0 - 0.9**count) / hat
+        path = tf.tensor_scatter_nd_update(path, [[i // every]], z[tf.newaxis])
+        return i + 1, z, first, second, path
 
-    points = []
-    loop = (tf.constant(0), states, tf.zeros_like(states), tf.zeros_like(states))
-    for part in range(PATH_POINTS):
-        stop = (part + 1) * every
-        loop = tf.while_loop(lambda i, *_, stop=stop: i < stop, body, loop)
-        points.append(loop[1])
-    return tf.stack(points)
+    zeros = tf.zeros_like(states)
+    path = tf.zeros((PATH_POINTS, *states.shape), states.dtype)
+    loop = (tf.constant(0), states, zeros, zeros, path)
+    return tf.while_loop(lambda i, *_: i < ASCENT_STEPS, body, loop)[-1]
 
 
 def _best_normal(target: FlatTarget, path: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
     """Draw each chain from the diagonal normal on its path that has the largest ELBO."""
-    curvature = _curvature(target, path)
-    scale = 1.0 / tf.sqrt(tf.maximum(curvature, 1e-6))
+    scale = 1.0 / tf.sqrt(tf.maximum(_curvature(target, path), 1e-6))
     noise = random.normal((PATH_DRAWS, target.dim), keys, target.dtype)  # [chain, draw, D]
-    elbos, firsts = [], []
-    for point, width in zip(tf.unstack(path), tf.unstack(scale), strict=True):
+
+    def elbo_and_draw(normal: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        point, width = normal
         draws = point[:, tf.newaxis] + width[:, tf.newaxis] * noise
         log_prob = target.log_prob(tf.reshape(draws, (-1, target.dim)))
         log_prob = tf.reshape(log_prob, draws.shape[:2])
         entropy = tf.reduce_sum(tf.math.log(width), -1)
         mean = tf.reduce_mean(tf.where(tf.math.is_finite(log_prob), log_prob, -1e30), -1)
-        elbos.append(mean + entropy)
-        firsts.append(draws[:, 0])
-    best = tf.argmax(tf.stack(elbos), axis=0, output_type=tf.int32)
-    chains = tf.range(tf.shape(best)[0])
-    return tf.gather_nd(tf.stack(firsts), tf.stack([best, chains], axis=-1))
+        return mean + entropy, draws[:, 0]
+
+    kinds = (path.dtype, path.dtype)
+    elbos, draws = tf.map_fn(
+        elbo_and_draw, (path, scale), fn_output_signature=kinds, parallel_iterations=1
+    )
+    best = tf.argmax(elbos, axis=0, output_type=tf.int32)
+    return tf.gather_nd(draws, tf.stack([best, tf.range(path.shape[1])], axis=-1))
 
 
 def _curvature(target: FlatTarget, path: tf.Tensor) -> tf.Tensor:
     """Minus the diagonal of the Hessian, along the path, by Hutchinson's probes."""
-    key = random.key(0, "curvature")
-    total = tf.zeros_like(path)
-    for probe in range(8):
-        sign = random.rademacher(path.shape, random.fold_in(key, probe), path.dtype)
-        flat = tf.reshape(path, (-1, target.dim))
-        step = 1e-3 * tf.reshape(sign, flat.shape)
-        change = target.log_prob_and_gradient(flat + step)[1]
-        change -= target.log_prob_and_gradient(flat - step)[1]
-        total -= tf.reshape(change, path.shape) * sign / 2e-3
-    return total / 8.0
+    flat = tf.reshape(path, (-1, target.dim))
+    keys = random.split(random.key(0, "curvature"), PROBES)
+    signs = random.rademacher(flat.shape, keys, path.dtype)
+
+    def probed(sign: tf.Tensor) -> tf.Tensor:
+        sides = tf.concat([flat + PROBE_STEP * sign, flat - PROBE_STEP * sign], axis=0)
+        up, down = tf.split(target.log_prob_and_gradient(sides)[1], 2)
+        return (down - up) * sign / (2.0 * PROBE_STEP)
+
+    total = tf.reduce_mean(tf.map_fn(probed, signs, parallel_iterations=1), axis=0)
+    return tf.reshape(total, path.shape)

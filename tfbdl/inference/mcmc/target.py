@@ -139,21 +139,9 @@ def full_batch(model: Any, data: Dataset | None) -> Any:
 
 
 def is_vectorizable(model: Any) -> bool:
-    """Whether the density of all chains can be computed at once.
-
-    Raises:
-        ModelError: If the model's net has a layer that XLA cannot compile.
-    """
+    """Whether the density of all chains can be computed at once: as the layers of its net admit."""
     net = getattr(model, "net", None)
-    if not isinstance(net, keras.Layer):
-        return True
-    refusing = [layer.name for layer in functional.layers_of(net) if not layer.supports_jit]
-    if refusing:
-        raise ModelError(
-            "Markov chains are compiled by XLA, which these layers of the net do not allow: "
-            f"{', '.join(refusing)}. Do their work on the data beforehand."
-        )
-    return functional.is_vectorizable(net)
+    return not isinstance(net, keras.Layer) or functional.is_vectorizable(net)
 
 
 def _with_gradient(

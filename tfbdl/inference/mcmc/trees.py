@@ -13,6 +13,9 @@ from .adaptation import Mass, choose, velocity
 
 LogProbAndGradient = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
+MANY = 16
+"""Chains above which rows are written by one scatter."""
+
 
 class Point(NamedTuple):
     """A state with its log density: ``z, gradient [chain, D]``, ``log_prob [chain]``."""
@@ -106,6 +109,9 @@ def population_count(value: tf.Tensor) -> tf.Tensor:
 def write_rows(buffer: tf.Tensor, values: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
     """Write ``values [chain, ...]`` into ``buffer [row, chain, ...]``, a row for each chain."""
     rest = [0] * (buffer.shape.rank - 2)
+    if values.shape[0] > MANY:  # the time to compile would grow with the number of chains
+        where = tf.stack([row, tf.range(values.shape[0], dtype=row.dtype)], axis=-1)
+        return tf.tensor_scatter_nd_update(buffer, where, values)
     for chain in range(values.shape[0]):  # in place under XLA, unlike a scatter
         where = tf.stack([row[chain], chain, *rest])
         buffer = xla.dynamic_update_slice(buffer, values[tf.newaxis, chain : chain + 1], where)

@@ -1,0 +1,56 @@
+"""The options of the engines that train copies of a net: deep ensembles and MC dropout."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pydantic
+
+from tfbdl import Config, Field
+
+
+class TrainingOptions(Config):
+    """How a net is trained."""
+
+    steps: int = Field(4_000, ge=1, description="Training steps of each member.")
+    epochs: int | None = Field(None, ge=1, description="Passes over the data; beats steps.")
+    batch_size: int = Field(128, ge=1, description="Rows of a training step.")
+    learning_rate: float = Field(1e-2, gt=0, description="Of Adam.")
+    schedule: Literal["constant", "cosine"] = Field(
+        "cosine", description="Keep the learning rate, or let it fall to zero along a cosine."
+    )
+    objective: Literal["map", "likelihood"] = Field(
+        "map",
+        description="Maximise the log joint, in which the prior holds the weights, or the log "
+        "likelihood alone.",
+    )
+    checkpoint_seconds: float = Field(30.0, ge=0, description="Least time between checkpoints.")
+    initial: Literal["fresh", "current"] = Field(
+        "fresh", description="Begin a given model anew from the seed, or from its weights."
+    )
+
+
+class EnsembleOptions(TrainingOptions):
+    """Of a deep ensemble."""
+
+    members: int = Field(5, ge=1, description="Nets, each with its own start and order of data.")
+
+
+class DropoutOptions(TrainingOptions):
+    """Of Monte Carlo dropout."""
+
+    draws: int = Field(100, ge=1, description="Masks: draws of the posterior.")
+    length_scale: float | None = Field(
+        None,
+        gt=0,
+        description="Prior length scale l of the weight decay l^2 (1 - p) / (2 N tau), which takes "
+        "the place of the model's prior; none: the prior.",
+    )
+
+    @pydantic.model_validator(mode="after")
+    def _one_penalty(self) -> DropoutOptions:
+        if self.length_scale is not None and self.objective == "likelihood":
+            raise ValueError(
+                "length_scale asks for a weight decay, and objective='likelihood' for none"
+            )
+        return self
