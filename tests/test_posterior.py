@@ -54,6 +54,19 @@ def test_sample_takes_each_draw_once_where_there_are_enough(posterior):
     assert np.isin(posterior.sample(250)["a"], DRAWS["a"]).all()
 
 
+def test_more_than_there_are_counts_each_draw_equally_but_for_a_rest(posterior):
+    _, counts = np.unique(posterior.sample(250)["a"], return_counts=True)
+    assert counts.size == 100
+    assert sorted(np.unique(counts)) == [2, 3]
+    assert np.sum(counts == 3) == 50
+
+
+def test_independent_draws_have_no_verdicts_and_a_chain_has():
+    assert Posterior({"a": np.zeros((1, 50))}, independent=True).diagnostics() == []
+    stuck = Posterior({"a": np.zeros((1, 50))}).diagnostics()
+    assert any("no movement at all" in verdict for verdict in stuck)
+
+
 def test_sample_keeps_the_sites_of_a_draw_together(posterior):
     sample = posterior.sample(30, seed=2)
     flat = {name: value.reshape(100, -1) for name, value in DRAWS.items()}
@@ -130,6 +143,11 @@ def test_draw_i_is_a_function_of_seed_and_i_alone(surrogate):
     whole = surrogate.states(0, 10, 4, 10)["dense.kernel"].numpy()
     np.testing.assert_allclose(surrogate.states(6, 10, 4, 50)["dense.kernel"], whole[6:], rtol=1e-5)
     assert not np.any(surrogate.states(0, 10, 5, 10)["dense.kernel"] == whole)
+
+
+def test_draws_of_the_gaussian_are_of_no_markov_chain(surrogate):
+    assert surrogate.independent
+    assert surrogate.diagnostics() == []
 
 
 def test_a_sampled_scale_is_given_in_its_own_space():

@@ -36,7 +36,9 @@ def main() -> None:
     parser.add_argument("--splits", type=int, default=1)
     arguments = parser.parse_args()
     rows = []
-    print("| set | engine | RMSE | log-likelihood | coverage of 90 % | R-hat of outputs | seconds |")
+    print(
+        "| set | engine | RMSE | log-likelihood | coverage of 90 % | R-hat of outputs | seconds |"
+    )
     print("|---|---|---|---|---|---|---|")
     for name in arguments.sets:
         for engine in arguments.engines:

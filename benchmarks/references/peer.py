@@ -64,8 +64,14 @@ def main():
             observed = {}
         else:
             kernel, start = numpyro.infer.NUTS(MODELS[name]), {}
-        mcmc = numpyro.infer.MCMC(kernel, num_warmup=2000, num_samples=20_000, num_chains=4,
-                                  chain_method="vectorized", progress_bar=False)
+        mcmc = numpyro.infer.MCMC(
+            kernel,
+            num_warmup=2000,
+            num_samples=20_000,
+            num_chains=4,
+            chain_method="vectorized",
+            progress_bar=False,
+        )
         mcmc.run(jax.random.PRNGKey(i), **observed, **start)
         draws = mcmc.get_samples()
         if name == "mixture":

@@ -8,6 +8,8 @@ from tfbdl import Capability, EngineSpec, hookimpl
 
 from .config import VariationalOptions
 from .mcmc_config import (
+    EllipticalSliceOptions,
+    GibbsOptions,
     HmcOptions,
     MalaOptions,
     NutsOptions,
@@ -82,6 +84,25 @@ def _chains() -> Iterable[EngineSpec]:
         config=SliceOptions,
         needs=LOG_JOINT,
         references=("Neal 2003, Slice Sampling, Annals of Statistics 31",),
+    )
+    yield EngineSpec(
+        name="elliptical_slice",
+        summary="Elliptical slice sampling, for normal priors",
+        factory="tfbdl_engines.mcmc:EllipticalSlice",
+        config=EllipticalSliceOptions,
+        needs=(frozenset({Capability.GAUSSIAN_PRIOR}),),
+        references=("Murray, Adams & MacKay 2010, Elliptical slice sampling, AISTATS",),
+    )
+    yield EngineSpec(
+        name="gibbs",
+        summary="Gibbs sampling: blocks drawn exactly given the rest",
+        factory="tfbdl_engines.mcmc:Gibbs",
+        config=GibbsOptions,
+        needs=(frozenset({Capability.CONDITIONALS}),),
+        references=(
+            "Geman & Geman 1984, Stochastic Relaxation, IEEE PAMI 6",
+            "Gelfand & Smith 1990, Sampling-Based Approaches, JASA 85",
+        ),
     )
 
 

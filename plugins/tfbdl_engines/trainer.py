@@ -110,10 +110,12 @@ class Trainer:
         params = {name: tf.stack([one[0][name] for one in each]) for name in each[0][0]}
         buffers = {name: tf.stack([one[1][name] for one in each]) for name in each[0][1]}
         zeros = tf.nest.map_structure(tf.zeros_like, params)
-        return State(tf.constant(0), params, zeros, tf.nest.map_structure(tf.identity, zeros), buffers)
+        return State(
+            tf.constant(0), params, zeros, tf.nest.map_structure(tf.identity, zeros), buffers
+        )
 
     def advance(self, state: State, members: range, count: int) -> tuple[State, np.ndarray]:
-        """Make ``count`` steps, at most ``capacity``; the loss of each step, ``[count, member]``."""
+        """Make up to ``capacity`` steps; gives the loss of each too, ``[count, member]``."""
         rows = np.zeros((self.capacity, len(members), self.batch_size), "int32")
         first = int(state.step)
         for i, member in enumerate(members):
@@ -191,7 +193,8 @@ class Trainer:
         key = random.fold_in(random.key(self.seed, "likelihood"), state.step)
 
         def one(given: Any) -> Any:
-            return self._gradient(*given, key)
+            params, buffers, own = given
+            return self._gradient(params, buffers, own, key)
 
         found = _each_member(one, (state.params, state.buffers, rows), rows.shape[0])
         loss, gradient, buffers = found

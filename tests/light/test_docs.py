@@ -90,7 +90,7 @@ def test_tfbdl_commands_of_a_page_are_accepted(
     page: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def outcome(*_: object, **__: object) -> types.SimpleNamespace:
-        return types.SimpleNamespace(metrics={})
+        return types.SimpleNamespace(metrics={}, diagnostics=list)
 
     api = types.ModuleType("tfbdl.api")
     vars(api).update(execute=outcome, resume=outcome, write_report=lambda folder: [])

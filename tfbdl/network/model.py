@@ -214,9 +214,10 @@ class BayesianNetwork(VariationalObjective, PosteriorQueries, keras.Model):
             **kwargs,
         )
 
-    def get_compile_config(self) -> dict[str, Any]:
+    def get_compile_config(self) -> dict[str, Any] | None:
         """As in Keras, with ``jit_compile`` as it was given: devices may differ on loading."""
-        return {**super().get_compile_config(), "jit_compile": self.given_jit_compile}
+        config = super().get_compile_config()  # None where it was never compiled
+        return config and {**config, "jit_compile": self.given_jit_compile}
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compile as a stored model was, and make room for the optimizer's state."""

@@ -19,9 +19,21 @@ from .models import check_model, check_saves, check_seeds
 from .plugin import check_plugin
 from .priors import check_prior
 from .replicas import check_gpu, check_replicas, two_logical_cpus
+from .replications import GenerativeModel
+from .simulation import (
+    Calibration,
+    JointTest,
+    check_calibration,
+    geweke,
+    simulation_based_calibration,
+)
 from .steps import frozen_noise
 
 __all__ = [
+    "Calibration",
+    "GenerativeModel",
+    "JointTest",
+    "check_calibration",
     "check_dataset",
     "check_engine",
     "check_gpu",
@@ -34,5 +46,7 @@ __all__ = [
     "check_saves",
     "check_seeds",
     "frozen_noise",
+    "geweke",
+    "simulation_based_calibration",
     "two_logical_cpus",
 ]

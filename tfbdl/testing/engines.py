@@ -62,7 +62,8 @@ def check_engine(name: str, model: Any = None, data: Dataset | None = None) -> N
     changed = differing(first, state_of(*run(3)))
     require(not changed, f"{who}: the same seed gives another result: {', '.join(changed)}.")
     other = _cancelled(who, run, 4) if steps else []
-    random = any(need & {Capability.TRAINABLE, Capability.LOG_JOINT} for need in spec.needs)
+    drawing = {Capability.TRAINABLE, Capability.LOG_JOINT, Capability.NETWORK}
+    random = any(need & drawing for need in spec.needs)
     if random and other[:1] == steps[:1]:  # its first report does not tell seeds apart
         again = state_of(*run(4))
         require(
@@ -129,6 +130,8 @@ def _cancelled(who: str, run: Any, seed: int) -> list[dict[str, float]]:
 
 def _suitable(spec: EngineSpec) -> tuple[Callable[[int], Any], Dataset | None]:
     """(a function from a seed to a model, its data)."""
+    if all(Capability.NETWORK in need for need in spec.needs):
+        return _dropout_net, regression_data()
     if spec.fits(BayesianNetwork.capabilities | {Capability.GAUSSIAN_PRIOR}):
         return _linear_regression, regression_data()
     if spec.fits({Capability.CONDITIONALS}):
@@ -166,6 +169,14 @@ class _Pair:
     @staticmethod
     def _part(name: str, other: str) -> Conditional:
         return lambda key, state, _: {name: 0.6 * state[other] + 0.8 * random.normal((), key)}
+
+
+def _dropout_net(seed: int) -> Any:
+    """A linear regression whose inputs are dropped, for engines that train copies of a net."""
+    parts = [keras.Input((3,)), keras.layers.Dropout(0.1), keras.layers.Dense(1, name="dense")]
+    rows = regression_data().num_rows
+    model = BayesianNetwork(keras.Sequential(parts), "gaussian", num_data=rows)
+    return without_xla(model.clone(seed=seed))
 
 
 def _potts(seed: int) -> Any:

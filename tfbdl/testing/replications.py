@@ -102,20 +102,40 @@ class ReplicatedTarget(FlatTarget):
 
     Args:
         model: Prior, simulator and log joint.
-        data: ``[replication, ...]``.
+        data: ``[replication, ...]``: tensors, or variables that change between calls.
     """
 
     def __init__(self, model: GenerativeModel, data: Any) -> None:
         super().__init__(Conditioned(model, None))
         self.generative, self.data = model, data
+        self._unconstrained = tf.function(lambda p: _each(self.unconstrain, p), autograph=False)
 
     def log_prob(self, z: tf.Tensor) -> tf.Tensor:
         """The log density of each replication's state: ``[replication]``."""
-        return tf.vectorized_map(self._log_prob_given, (z, self.data), warn=False)
+        data = tf.nest.map_structure(tf.convert_to_tensor, self.data)
+        return tf.vectorized_map(self._log_prob_given, (z, data), warn=False)
+
+    def log_prob_and_gradient(self, z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The log densities and their gradients ``[replication, D]``.
+
+        The gradient is taken within the map: one through it would make the data a constant of
+        XLA's program, which would be compiled anew for other data.
+        """
+
+        def one(pair: tuple[tf.Tensor, Any]) -> tuple[tf.Tensor, tf.Tensor]:
+            state, data = pair
+            with tf.GradientTape() as tape:
+                tape.watch(state)
+                value = self._log_prob_given((state, data))
+            return value, tape.gradient(value, state)
+
+        data = tf.nest.map_structure(tf.convert_to_tensor, self.data)
+        found: tuple[tf.Tensor, tf.Tensor] = tf.vectorized_map(one, (z, data), warn=False)
+        return found
 
     def unconstrain_each(self, params: Params) -> tf.Tensor:
         """States ``[replication, D]`` from constrained values with a leading axis."""
-        return _each(self.unconstrain, dict(params))
+        return self._unconstrained(dict(params))
 
     def _log_prob_given(self, pair: tuple[tf.Tensor, Any]) -> tf.Tensor:
         z, data = pair
@@ -174,42 +194,53 @@ def sample_each(
                 f"Received: {posterior.num_draws}."
             )
         spaced = np.linspace(0, posterior.num_draws - 1, draws).astype(int)
-        found.append(
-            {n: v.reshape(-1, *v.shape[2:])[spaced] for n, v in posterior.draws.items()}
-        )
+        found.append({n: v.reshape(-1, *v.shape[2:])[spaced] for n, v in posterior.draws.items()})
     return {site.name: np.stack([one[site.name] for one in found]) for site in model.sites}
 
 
-def transition_of(
-    model: GenerativeModel, engine: Any
-) -> Callable[[Params, Any, tf.Tensor], Params]:
+class KernelTransition:
     """One transition of an engine's kernel, for many states with data of their own.
+
+    It is compiled once: the data are variables of the compiled program.
+
+    Args:
+        model: Prior, simulator and log joint.
+        engine: With ``kernel(target)`` and ``options``.
 
     Raises:
         OptionsError: If the engine adapts its step size, which one transition cannot.
     """
-    if engine.options.step_size is None or engine.options.warmup or engine.options.thin != 1:
-        raise OptionsError(
-            "A single transition needs a fixed step_size, warmup=0 and thin=1. Received: "
-            f"step_size={engine.options.step_size}, warmup={engine.options.warmup}, "
-            f"thin={engine.options.thin}."
-        )
 
-    def move(params: Params, data: Any, keys: tf.Tensor) -> Params:
-        target = ReplicatedTarget(model, data)
-        kernel = engine.kernel(target)
-        state = with_room(kernel.start(target.unconstrain_each(params), keys), 1)
-        many = tf.constant(2**30)  # until each chain has made its one transition
-        state = kernel.advance(state, keys, tf.constant(1), many)
-        return target.constrain(state.draws[0])
+    def __init__(self, model: GenerativeModel, engine: Any) -> None:
+        options = engine.options
+        if options.step_size is None or options.warmup or options.thin != 1:
+            raise OptionsError(
+                "A single transition needs a fixed step_size, warmup=0 and thin=1. Received: "
+                f"step_size={options.step_size}, warmup={options.warmup}, thin={options.thin}."
+            )
+        self.model, self.engine = model, engine
+        self.target: ReplicatedTarget | None = None
+        self.kernel: Any = None
 
-    return move
+    def __call__(self, params: Params, data: Any, keys: tf.Tensor) -> Params:
+        """From states, data and keys, each with a leading axis of chains, to new states."""
+        if self.target is None:
+            held = tf.nest.map_structure(tf.Variable, data)
+            self.target = ReplicatedTarget(self.model, held)
+            self.kernel = self.engine.kernel(self.target)
+        tf.nest.map_structure(lambda held, now: held.assign(now), self.target.data, data)
+        state = with_room(self.kernel.start(self.target.unconstrain_each(params), keys), 1)
+        many = tf.constant(2**30)  # passes: until each chain has made its one transition
+        state = self.kernel.advance(state, keys, tf.constant(1), many)
+        return self.target.constrain(state.draws[0])
 
 
 def _each(fn: Callable[[Any], Any], given: Any) -> Any:
     """``fn`` of each part along the first axis, one after the other: it may draw numbers."""
     outputs = tf.nest.map_structure(tf.convert_to_tensor, fn(_first(given)))
-    signature = tf.nest.map_structure(lambda value: tf.TensorSpec(value.shape, value.dtype), outputs)
+    signature = tf.nest.map_structure(
+        lambda value: tf.TensorSpec(value.shape, value.dtype), outputs
+    )
     return tf.map_fn(
         lambda part: tf.nest.map_structure(tf.convert_to_tensor, fn(part)),
         given,

@@ -22,7 +22,7 @@ from .. import random
 from ..errors import OptionsError
 from ..protocols import Params
 from .expect import require
-from .replications import GenerativeModel, sample_each, sample_together, transition_of
+from .replications import GenerativeModel, KernelTransition, sample_each, sample_together
 
 Transition = Callable[[Params, Any, tf.Tensor], Params]
 """From states ``[chain, ...]``, data ``[chain, ...]`` and keys ``[chain, 2]`` to new states."""
@@ -158,7 +158,10 @@ def geweke(
             f"The test needs at least 20 chains and a step. Received: chains={chains}, "
             f"steps={steps}."
         )
-    move = transition_of(model, transition) if hasattr(transition, "kernel") else transition
+    if hasattr(transition, "kernel"):
+        move: Transition = KernelTransition(model, transition)
+    else:
+        move = tf.function(transition, autograph=False)
     compute = functions or _moments
     key = random.key(seed, "geweke")
 
@@ -166,24 +169,19 @@ def geweke(
         return tf.vectorized_map(lambda pair: dict(compute(*pair)), (params, data), warn=False)
 
     @tf.function(autograph=False)
-    def by_turns(params: Params, data: Any, sums: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        def body(i: tf.Tensor, params: Params, data: Any, sums: Any) -> Any:
-            now = random.fold_in(key, i)
-            params = move(params, data, random.split(random.fold_in(now, "move"), chains))
-            data = model.simulate_each(params, random.split(random.fold_in(now, "data"), chains))
-            values = of_each(params, data)
-            return i + 1, params, data, {n: sums[n] + values[n] for n in sums}
-
-        loop = (tf.constant(0), params, data, sums)
-        return tf.while_loop(lambda i, *_: i < steps, body, loop)[3]
+    def next_data(params: Params, now: tf.Tensor) -> tuple[Any, dict[str, tf.Tensor]]:
+        data = model.simulate_each(params, random.split(random.fold_in(now, "data"), chains))
+        return data, of_each(params, data)
 
     direct = of_each(*model.simulate_joint(random.fold_in(key, "direct"), 50 * chains))
     params, data = model.simulate_joint(random.fold_in(key, "start"), chains)
-    zeros = tf.nest.map_structure(lambda value: tf.zeros_like(value[:chains]), direct)
-    sums = by_turns(dict(params), data, zeros)
-    z_scores = {
-        name: _z_score(np.asarray(direct[name]), np.asarray(sums[name]) / steps) for name in direct
-    }
+    sums = {name: np.zeros(chains) for name in direct}
+    for step in range(steps):
+        now = random.fold_in(key, tf.constant(step))
+        params = dict(move(params, data, random.split(random.fold_in(now, "move"), chains)))
+        data, values = next_data(params, now)
+        sums = {name: total + values[name].numpy() for name, total in sums.items()}
+    z_scores = {name: _z_score(np.asarray(direct[name]), sums[name] / steps) for name in direct}
     p_values = {name: float(2.0 * scipy.stats.norm.sf(abs(z))) for name, z in z_scores.items()}
     return JointTest(z_scores=z_scores, p_values=p_values)
 
@@ -220,7 +218,7 @@ def uniformity(ranks: np.ndarray, draws: int, rng: np.random.Generator) -> float
 
 
 def _ranks(truth: Any, sample: Any, rng: np.random.Generator) -> np.ndarray:
-    """How many of ``sample [r, L]`` lie below ``truth [r]``; equal ones below or above at random."""
+    """How many of ``sample [r, L]`` lie below ``truth [r]``; equal ones count at random."""
     truth = np.asarray(truth)[:, np.newaxis]
     below, equal = np.sum(sample < truth, axis=1), np.sum(sample == truth, axis=1)
     return below + rng.integers(0, equal + 1)
