@@ -20,6 +20,8 @@ from tfbdl.protocols import Context
 from tfbdl.specs import RunSpec
 from tfbdl.testing.steps import without_xla
 
+pytestmark = pytest.mark.slow  # minutes of compilation; part of `make test-all`
+
 X, Y = network_data()
 DESIGN = np.column_stack([X, np.ones(len(X))]).astype("float64")
 NORMALISED = {"steps": 60, "batch_size": 16, "members": 3, "checkpoint_seconds": 0.0}

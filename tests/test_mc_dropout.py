@@ -18,6 +18,8 @@ from tfbdl.posterior import Posterior
 from tfbdl.protocols import Context
 from tfbdl.specs import RunSpec
 
+pytestmark = pytest.mark.slow  # minutes of compilation; part of `make test-all`
+
 X, Y = network_data()
 layers = keras.layers
 

@@ -17,6 +17,8 @@ import tfbdl
 from tfbdl import diagnostics, errors
 from tfbdl.runs import RunFolder
 
+pytestmark = pytest.mark.slow  # minutes of compilation; part of `make test-all`
+
 tfb = tfp.bijectors
 tfd = tfp.distributions
 

@@ -14,6 +14,8 @@ from tfbdl.posterior import Posterior
 from tfbdl.protocols import EngineResult, Site
 from tfbdl.testing import replications, simulation
 
+pytestmark = pytest.mark.slow  # minutes of compilation; part of `make test-all`
+
 tfb = tfp.bijectors
 tfd = tfp.distributions
 

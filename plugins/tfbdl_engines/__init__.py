@@ -16,6 +16,7 @@ from .mcmc_config import (
     RandomWalkOptions,
     SliceOptions,
 )
+from .network_config import DropoutOptions, EnsembleOptions
 from .sgmcmc_config import PsgldOptions, SghmcOptions, SgldOptions
 
 LOG_JOINT = (frozenset({Capability.LOG_JOINT}),)
@@ -24,7 +25,7 @@ LOG_JOINT = (frozenset({Capability.LOG_JOINT}),)
 @hookimpl
 def tfbdl_engines() -> Iterable[EngineSpec]:
     """Name the engines."""
-    return (*_variational(), *_chains(), *_stochastic_gradients())
+    return (*_variational(), *_chains(), *_stochastic_gradients(), *_networks())
 
 
 def _variational() -> Iterable[EngineSpec]:
@@ -133,4 +134,28 @@ def _stochastic_gradients() -> Iterable[EngineSpec]:
         config=SghmcOptions,
         needs=LOG_JOINT,
         references=("Chen, Fox & Guestrin 2014, Stochastic Gradient HMC, arXiv:1402.4102",),
+    )
+
+
+def _networks() -> Iterable[EngineSpec]:
+    yield EngineSpec(
+        name="ensemble",
+        summary="Deep ensemble: nets from different starts, each with its own noise",
+        factory="tfbdl_engines.ensemble:Ensemble",
+        config=EnsembleOptions,
+        needs=(frozenset({Capability.NETWORK}),),
+        references=(
+            "Lakshminarayanan et al. 2017, Simple and Scalable Predictive Uncertainty Estimation "
+            "using Deep Ensembles, arXiv:1612.01474",
+        ),
+    )
+    yield EngineSpec(
+        name="mc_dropout",
+        summary="Monte Carlo dropout: train a net with dropout, and drop on to predict",
+        factory="tfbdl_engines.mc_dropout:MonteCarloDropout",
+        config=DropoutOptions,
+        needs=(frozenset({Capability.NETWORK}),),
+        references=(
+            "Gal & Ghahramani 2016, Dropout as a Bayesian Approximation, equations (2) and (7)",
+        ),
     )

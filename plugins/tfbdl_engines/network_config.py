@@ -12,8 +12,8 @@ from tfbdl import Config, Field
 class TrainingOptions(Config):
     """How a net is trained."""
 
-    steps: int = Field(4_000, ge=1, description="Training steps of each member.")
-    epochs: int | None = Field(None, ge=1, description="Passes over the data; beats steps.")
+    epochs: int = Field(40, ge=1, description="Passes of each net over the data.")
+    steps: int | None = Field(None, ge=1, description="Training steps of each net; beats epochs.")
     batch_size: int = Field(128, ge=1, description="Rows of a training step.")
     learning_rate: float = Field(1e-2, gt=0, description="Of Adam.")
     schedule: Literal["constant", "cosine"] = Field(

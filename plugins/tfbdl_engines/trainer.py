@@ -81,9 +81,8 @@ class Trainer:
         self.num_data = model.given_num_data or self.num_rows
         model.num_data = self.num_data
         self.batch_size = min(options.batch_size, self.num_rows)
-        self.steps = options.steps
-        if options.epochs is not None:
-            self.steps = math.ceil(options.epochs * self.num_rows / self.batch_size)
+        epochs = math.ceil(options.epochs * self.num_rows / self.batch_size)
+        self.steps = epochs if options.steps is None else options.steps
         named = functional.site_names(model.net)
         trainable = {id(variable) for variable in model.net.trainable_variables}
         self.weights = {name: v for name, v in named.items() if id(v) in trainable}
