@@ -142,7 +142,7 @@ def test_a_chain_that_has_finished_stands_still(kernel, whole):
     while int(tf.reduce_min(state.iteration)) < WARMUP + DRAWS:
         state = kernel.advance(state, KEYS, tf.constant(WARMUP + DRAWS), tf.constant(7))
         for chain in np.flatnonzero(state.iteration.numpy() == WARMUP + DRAWS):
-            now = [int(state.clock[chain]), *state.point.z[chain].numpy()]
+            now = [int(state.tree.clock[chain]), *state.point.z[chain].numpy()]
             assert seen.setdefault(chain, now) == now
     assert len({clock for clock, *_ in seen.values()}) > 1  # they did not finish together
 

@@ -1,9 +1,10 @@
 """The no-U-turn sampler, with chains that run free of each other in one XLA program.
 
-Each pass of the loop is one leapfrog step of every chain; a chain that has finished its trajectory
-begins the next at once. The whole state, half-built trees included, goes in and out of
-``advance``, and every random number is a function of the chain's key and its own clock: so the
-draws do not depend on where the loop is cut.
+Three loops in one another: leapfrog steps of all chains, until some chain's subtree is complete;
+those merges, until some chain's trajectory has ended; those transitions. No chain waits for
+another: each has a trajectory of its own at work all the time. The whole state, half-built trees
+included, goes in and out of ``advance``, and every random number is a function of the chain's key
+and its own clock: so the draws do not depend on where the loop is cut.
 
 References:
     Hoffman & Gelman 2014 (the sampler); Betancourt 2017, appendix A (multinomial sampling,
@@ -27,11 +28,15 @@ from .trees import (
     Point,
     Subtree,
     Trajectory,
+    Tree,
+    is_complete,
+    is_turning,
     kinetic,
     log_add_exp,
     new_subtree,
     new_trajectory,
     population_count,
+    read_row,
     write_rows,
 )
 
@@ -52,23 +57,17 @@ class NutsState(NamedTuple):
     """All there is to know, to go on from here.
 
     Attributes:
-        clock: Leapfrog steps that a chain has made, which its random numbers are a function of.
         iteration: Transitions that a chain has completed, warm-up included.
-        momenta, sums: ``[K + 1, chain, D]``, what the turning criterion remembers of a subtree.
-        last: ``[chain, len(STATS)]``, figures of the last transition.
+        point: Where they have led.
+        tree: Of the transition at work.
         draws, stats: ``[draws + 1, chain, ...]``; the last row takes what is not kept.
     """
 
-    clock: tf.Tensor
     iteration: tf.Tensor
     point: Point
     step: StepSize
     mass: Mass
-    trajectory: Trajectory
-    subtree: Subtree
-    momenta: tf.Tensor
-    sums: tf.Tensor
-    last: tf.Tensor
+    tree: Tree
     draws: tf.Tensor
     stats: tf.Tensor
 
@@ -105,7 +104,7 @@ class Nuts:
         self.advance = tf.function(self._advance, jit_compile=True, autograph=False)
         self.start = tf.function(self._start, autograph=False)  # runs once: XLA would cost more
 
-    # -- the loop ----------------------------------------------------------------------------
+    # -- three loops in one another ------------------------------------------------------------
 
     def _advance(
         self, state: NutsState, keys: tf.Tensor, last_iteration: tf.Tensor, steps: tf.Tensor
@@ -116,55 +115,70 @@ class Nuts:
             state: Where to go on.
             keys: One key a chain, ``[chain, 2]``, the same at each call.
             last_iteration: Iterations in all, warm-up included; finished chains stand still.
-            steps: How many passes of the loop at the most.
+            steps: How many leapfrog steps, of all chains at once, at the most.
         """
 
         def unfinished(count: tf.Tensor, state: NutsState) -> tf.Tensor:
             return (count < steps) & tf.reduce_any(state.iteration < last_iteration)
 
-        def body(count: tf.Tensor, state: NutsState) -> tuple[tf.Tensor, NutsState]:
-            return count + 1, self._step(state, keys, state.iteration < last_iteration)
+        def transition(count: tf.Tensor, state: NutsState) -> tuple[tf.Tensor, NutsState]:
+            active = state.iteration < last_iteration
+            count, tree = self._until_one_ends(count, state, keys, active, steps)
+            return count, self._end_transitions(state._replace(tree=tree), keys)
 
-        return tf.while_loop(unfinished, body, (tf.zeros_like(steps), state))[1]
+        return tf.while_loop(unfinished, transition, (tf.zeros_like(steps), state))[1]
 
-    def _step(self, state: NutsState, keys: tf.Tensor, active: tf.Tensor) -> NutsState:
-        """One leapfrog step of each active chain, and what follows where a tree is complete."""
-        now = random.fold_in(keys, tf.cast(state.clock, tf.int64))
-        chance = tf.math.log(random.uniform((3,), now, state.point.z.dtype))
-        trajectory, subtree, mass = state.trajectory, state.subtree, state.mass
-        sign = tf.where(subtree.forward, 1.0, -1.0)
-        step = tf.exp(state.step.log_step) * tf.cast(sign, state.point.z.dtype)
-        edge, log_prob = self._leapfrog(subtree.edge, step, mass)
+    def _until_one_ends(
+        self, count: tf.Tensor, state: NutsState, keys: tf.Tensor, active: tf.Tensor, steps: Any
+    ) -> tuple[tf.Tensor, Tree]:
+        """Double the trees until a chain's trajectory has ended."""
+        step, mass = tf.exp(state.step.log_step), state.mass
+
+        def incomplete(count: tf.Tensor, tree: Tree) -> tf.Tensor:
+            return (count < steps) & ~tf.reduce_any(is_complete(tree))
+
+        def leaf(count: tf.Tensor, tree: Tree) -> tuple[tf.Tensor, Tree]:
+            return count + 1, self._leaf(tree, step, mass, keys, active)
+
+        def going(count: tf.Tensor, tree: Tree) -> tf.Tensor:
+            return (count < steps) & ~tf.reduce_any(tree.trajectory.ended)
+
+        def double(count: tf.Tensor, tree: Tree) -> tuple[tf.Tensor, Tree]:
+            count, tree = tf.while_loop(incomplete, leaf, (count, tree))
+            return count, self._merge(tree, mass, keys)
+
+        return tf.while_loop(going, double, (count, state.tree))
+
+    # -- leaves --------------------------------------------------------------------------------
+
+    def _leaf(
+        self, tree: Tree, step: tf.Tensor, mass: Mass, keys: tf.Tensor, active: tf.Tensor
+    ) -> Tree:
+        """One leapfrog step of each active chain; its end is a leaf of the chain's subtree."""
+        old, trajectory = tree.subtree, tree.trajectory
+        edge, log_prob = self._leapfrog(old.edge, tf.where(old.forward, step, -step), mass)
         weight = log_prob - kinetic(mass, edge.momentum) - trajectory.energy
         weight = tf.where(tf.math.is_finite(weight), weight, -np.inf)
-        diverging = active & (weight < -DIVERGENCE)
-        grown, momenta, sums, turned = self._grow(
-            state, Point(edge.z, edge.gradient, log_prob), edge, weight, chance[:, 0], active
+        first = old.leaves == 0
+        log_weight = tf.where(first, weight, log_add_exp(old.log_weight, weight))
+        now = random.fold_in(keys, tf.cast(tree.clock, tf.int64))
+        chance = tf.math.log(random.uniform((), now, weight.dtype))
+        take = first | (chance < weight - log_weight)  # multinomial over the subtree's states
+        momentum_sum = old.momentum_sum + edge.momentum
+        memory, turned = self._remember(tree, edge.momentum, momentum_sum, mass, active)
+        grown = Subtree(
+            edge=edge,
+            forward=old.forward,
+            leaves=old.leaves + 1,
+            log_weight=log_weight,
+            momentum_sum=momentum_sum,
+            accept_sum=old.accept_sum + tf.minimum(tf.exp(weight), 1.0),
+            proposal=choose(take, Point(edge.z, edge.gradient, log_prob), old.proposal),
+            turned=turned,
+            diverging=weight < -DIVERGENCE,
         )
-        trajectory = choose(
-            active,
-            trajectory._replace(
-                accept_sum=trajectory.accept_sum + tf.minimum(tf.exp(weight), 1.0),
-                steps=trajectory.steps + 1,
-            ),
-            trajectory,
-        )
-        bad = turned | diverging
-        full = grown.leaves >= tf.bitwise.left_shift(tf.ones_like(grown.leaves), trajectory.depth)
-        complete = active & (bad | full)
-        state = state._replace(
-            clock=state.clock + tf.cast(active, tf.int32),
-            trajectory=trajectory,
-            subtree=grown,
-            momenta=momenta,
-            sums=sums,
-        )
-        state = tf.cond(
-            tf.reduce_any(complete),
-            lambda: self._merge(state, now, chance, complete, bad, diverging),
-            lambda: state,
-        )
-        return self._record(state)
+        clock = tree.clock + tf.cast(active, tf.int32)
+        return Tree(clock, trajectory, choose(active, grown, old), memory)
 
     def _leapfrog(self, edge: Edge, step: tf.Tensor, mass: Mass) -> tuple[Edge, tf.Tensor]:
         step = step[:, tf.newaxis]
@@ -173,105 +187,88 @@ class Nuts:
         log_prob, gradient = self.log_prob_and_gradient(z)
         return Edge(z, momentum + 0.5 * step * gradient, gradient), log_prob
 
-    # -- trees -------------------------------------------------------------------------------
-
-    def _grow(
+    def _remember(
         self,
-        state: NutsState,
-        leaf: Point,
-        edge: Edge,
-        weight: tf.Tensor,
-        chance: tf.Tensor,
+        tree: Tree,
+        momentum: tf.Tensor,
+        momentum_sum: tf.Tensor,
+        mass: Mass,
         active: tf.Tensor,
-    ) -> tuple[Subtree, tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Add a leaf to the subtree; tell whether any of its own subtrees makes a U-turn."""
-        old = state.subtree
-        first = old.leaves == 0
-        log_weight = tf.where(first, weight, log_add_exp(old.log_weight, weight))
-        take = first | (chance < weight - log_weight)  # multinomial over the subtree's states
-        momentum_sum = old.momentum_sum + edge.momentum
-        odd = (old.leaves & 1) == 1
-        half = tf.bitwise.right_shift(old.leaves, 1)
-        highest = population_count(half)
-        trailing = tf.bitwise.right_shift(tf.bitwise.bitwise_xor(old.leaves, old.leaves + 1), 1)
-        lowest = highest - population_count(trailing) + 1
-        depth = self.max_tree_depth
-        slot = tf.where(odd | ~active, depth, highest)  # only even leaves begin a subtree
-        momenta = write_rows(state.momenta, edge.momentum, slot)
-        sums = write_rows(state.sums, momentum_sum, slot)
-        begin = momenta[:depth]
-        total = momentum_sum - sums[:depth] + begin - 0.5 * (begin + edge.momentum)
-        speed = velocity(state.mass, total)
-        turning = (tf.reduce_sum(begin * speed, -1) <= 0) | (
-            tf.reduce_sum(edge.momentum * speed, -1) <= 0
-        )
-        slots = tf.range(depth)[:, tf.newaxis]
-        turned = odd & tf.reduce_any(turning & (slots >= lowest) & (slots <= highest), axis=0)
-        grown = Subtree(
-            edge=edge,
-            forward=old.forward,
-            leaves=old.leaves + 1,
-            log_weight=log_weight,
-            momentum_sum=momentum_sum,
-            proposal=choose(take, leaf, old.proposal),
-        )
-        return choose(active, grown, old), momenta, sums, turned & active
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The memory with a new leaf, and whether a subtree that the leaf ends makes a U-turn.
 
-    def _merge(
-        self,
-        state: NutsState,
-        now: tf.Tensor,
-        chance: tf.Tensor,
-        complete: tf.Tensor,
-        bad: tf.Tensor,
-        diverging: tf.Tensor,
-    ) -> NutsState:
-        """Join complete subtrees to trajectories; end those that turn, diverge or are full."""
-        trajectory, subtree = state.trajectory, state.subtree
-        good = complete & ~bad
-        take = good & (chance[:, 1] < subtree.log_weight - trajectory.log_weight)
+        Even leaves begin subtrees, which odd leaves end: the slots ``lowest`` to ``highest`` hold
+        the beginnings of those that this one ends (Phan et al. 2019, algorithm 2).
+        """
+        number = tree.subtree.leaves
+        odd = active & ((number & 1) == 1)
+        half = tf.bitwise.right_shift(number, 1)
+        highest = population_count(half)
+        trailing = tf.bitwise.right_shift(tf.bitwise.bitwise_xor(number, number + 1), 1)
+        lowest = highest - population_count(trailing) + 1
+        slot = tf.where(odd | ~active, self.max_tree_depth, highest)
+        memory = write_rows(tree.memory, tf.stack([momentum, momentum_sum], axis=1), slot)
+
+        def check(slot: tf.Tensor, turned: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            row = read_row(memory, slot)
+            begin, before = row[:, 0], row[:, 1]
+            turns = is_turning(begin, momentum, momentum_sum - before + begin, mass)
+            return slot + 1, turned | (odd & turns & (slot >= lowest) & (slot <= highest))
+
+        last = tf.reduce_max(tf.where(odd, highest, -1))
+        slot = tf.reduce_min(tf.where(odd, lowest, self.max_tree_depth))
+        no = tf.fill(odd.shape, False)
+        return memory, tf.while_loop(lambda slot, _: slot <= last, check, (slot, no))[1]
+
+    # -- subtrees ------------------------------------------------------------------------------
+
+    def _merge(self, tree: Tree, mass: Mass, keys: tf.Tensor) -> Tree:
+        """Join complete subtrees to their trajectories; mark those that turn, diverge or are full.
+
+        The subtree that comes next goes forward or backward with equal chance.
+        """
+        trajectory, subtree = tree.trajectory, tree.subtree
+        complete = is_complete(tree)
+        good = complete & ~(subtree.turned | subtree.diverging)
+        now = random.fold_in(random.fold_in(keys, tf.cast(tree.clock, tf.int64)), "merge")
+        chance = tf.math.log(random.uniform((2,), now, subtree.log_weight.dtype))
+        take = good & (chance[:, 0] < subtree.log_weight - trajectory.log_weight)
+        log_weight = log_add_exp(trajectory.log_weight, subtree.log_weight)
         momentum_sum = trajectory.momentum_sum + subtree.momentum_sum
-        joined = trajectory._replace(
+        joined = Trajectory(
             left=choose(good & ~subtree.forward, subtree.edge, trajectory.left),
             right=choose(good & subtree.forward, subtree.edge, trajectory.right),
             proposal=choose(take, subtree.proposal, trajectory.proposal),
-            log_weight=tf.where(
-                good, log_add_exp(trajectory.log_weight, subtree.log_weight), trajectory.log_weight
-            ),
+            energy=trajectory.energy,
+            log_weight=tf.where(good, log_weight, trajectory.log_weight),
             momentum_sum=choose(good, momentum_sum, trajectory.momentum_sum),
             depth=trajectory.depth + tf.cast(good, tf.int32),
+            accept_sum=trajectory.accept_sum + tf.where(complete, subtree.accept_sum, 0.0),
+            steps=trajectory.steps + tf.where(complete, subtree.leaves, 0),
+            ended=trajectory.ended,
+            diverging=complete & subtree.diverging,
         )
-        ended = complete & (
-            bad | self._turns(joined, state.mass) | (joined.depth >= self.max_tree_depth)
+        turns = is_turning(
+            joined.left.momentum, joined.right.momentum, joined.momentum_sum, mass
         )
-        state = state._replace(trajectory=joined)
-        state = tf.cond(
-            tf.reduce_any(ended),
-            lambda: self._end_transition(state, now, ended, diverging),
-            lambda: state,
-        )
-        fresh = new_subtree(state.trajectory, chance[:, 2] < np.log(0.5))
-        return state._replace(subtree=choose(complete, fresh, state.subtree))
+        ended = complete & (~good | turns | (joined.depth >= self.max_tree_depth))
+        joined = joined._replace(ended=ended)
+        fresh = new_subtree(joined, chance[:, 1] < np.log(0.5))
+        return tree._replace(trajectory=joined, subtree=choose(complete, fresh, subtree))
 
-    def _turns(self, trajectory: Trajectory, mass: Mass) -> tf.Tensor:
-        left, right = trajectory.left.momentum, trajectory.right.momentum
-        speed = velocity(mass, trajectory.momentum_sum - 0.5 * (left + right))
-        return (tf.reduce_sum(left * speed, -1) <= 0) | (tf.reduce_sum(right * speed, -1) <= 0)
+    # -- transitions -----------------------------------------------------------------------------
 
-    # -- transitions -------------------------------------------------------------------------
-
-    def _end_transition(
-        self, state: NutsState, now: tf.Tensor, ended: tf.Tensor, diverging: tf.Tensor
-    ) -> NutsState:
-        """Move to the proposal, adapt during warm-up, and begin the next trajectory."""
-        trajectory = state.trajectory
+    def _end_transitions(self, state: NutsState, keys: tf.Tensor) -> NutsState:
+        """Where a trajectory has ended: move to its proposal, adapt, record, begin the next."""
+        trajectory = state.tree.trajectory
+        ended = trajectory.ended
         point = choose(ended, trajectory.proposal, state.point)
         accept = trajectory.accept_sum / tf.cast(tf.maximum(trajectory.steps, 1), point.z.dtype)
         figures = tf.stack(
             [
                 point.log_prob,
                 -trajectory.energy,
-                tf.cast(diverging, accept.dtype),
+                tf.cast(trajectory.diverging, accept.dtype),
                 tf.cast(trajectory.depth, accept.dtype),
                 tf.cast(trajectory.depth >= self.max_tree_depth, accept.dtype),
                 tf.cast(trajectory.steps, accept.dtype),
@@ -281,15 +278,24 @@ class Nuts:
             axis=-1,
         )
         step, mass = self._adapt(state, point.z, accept, ended & (state.iteration < self.warmup))
+        now = random.fold_in(keys, tf.cast(state.tree.clock, tf.int64))
         noise = random.normal(point.z.shape[1:], random.fold_in(now, "momentum"), point.z.dtype)
         fresh = new_trajectory(point, momentum_from(mass, noise), mass)
-        return state._replace(
-            iteration=state.iteration + tf.cast(ended, tf.int32),
-            point=point,
-            step=step,
-            mass=mass,
+        first = new_subtree(fresh, state.tree.subtree.forward)
+        tree = state.tree._replace(
             trajectory=choose(ended, fresh, trajectory),
-            last=choose(ended, figures, state.last),
+            subtree=choose(ended, first, state.tree.subtree),
+        )
+        return self._record(
+            state._replace(
+                iteration=state.iteration + tf.cast(ended, tf.int32),
+                point=point,
+                step=step,
+                mass=mass,
+                tree=tree,
+            ),
+            figures,
+            ended,
         )
 
     def _adapt(
@@ -301,15 +307,15 @@ class Nuts:
             state.step, state.mass, z, accept, state.iteration, adapting, self.target_accept
         )
 
-    def _record(self, state: NutsState) -> NutsState:
-        """Write each chain's latest draw into its row; the last row takes what is not kept."""
+    def _record(self, state: NutsState, figures: tf.Tensor, ended: tf.Tensor) -> NutsState:
+        """Write the draws of the chains that have made one; the last row takes the others'."""
         rows = state.draws.shape[0] - 1
         done = state.iteration - self.warmup
-        keep = (done > 0) & (done % self.thin == 0) & (done <= rows * self.thin)
+        keep = ended & (done > 0) & (done % self.thin == 0) & (done <= rows * self.thin)
         row = tf.where(keep, done // self.thin - 1, rows)
         return state._replace(
             draws=write_rows(state.draws, state.point.z, row),
-            stats=write_rows(state.stats, state.last, row),
+            stats=write_rows(state.stats, figures, row),
         )
 
     # -- the start ---------------------------------------------------------------------------
@@ -317,7 +323,7 @@ class Nuts:
     def _start(self, z: tf.Tensor, keys: tf.Tensor) -> NutsState:
         """The state before the first iteration, from ``z [chain, D]``; it has room for no draws."""
         chains, dim = z.shape
-        dtype, depth = z.dtype, self.max_tree_depth
+        dtype = z.dtype
         log_prob, gradient = self.log_prob_and_gradient(z)
         point = Point(z, gradient, log_prob)
         mass = adaptation.start_mass(chains, dim, dtype, dense=self.dense)
@@ -331,18 +337,13 @@ class Nuts:
         later = random.fold_in(keys, "first trajectory")
         trajectory = new_trajectory(point, random.normal((dim,), later, dtype), mass)
         forward = random.uniform((), random.fold_in(later, "direction"), dtype) < 0.5
-        memory = tf.zeros((depth + 1, chains, dim), dtype)
+        memory = tf.zeros((self.max_tree_depth + 1, chains, 2, dim), dtype)
         return NutsState(
-            clock=zero,
             iteration=zero,
             point=point,
             step=adaptation.start_step_size(size),
             mass=mass,
-            trajectory=trajectory,
-            subtree=new_subtree(trajectory, forward),
-            momenta=memory,
-            sums=memory,
-            last=tf.zeros((chains, len(STATS)), dtype),
+            tree=Tree(zero, trajectory, new_subtree(trajectory, forward), memory),
             draws=tf.zeros((1, chains, dim), dtype),
             stats=tf.zeros((1, chains, len(STATS)), dtype),
         )
