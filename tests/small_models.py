@@ -10,6 +10,9 @@ from tfbdl.protocols import Site
 
 tfd = tfp.distributions
 
+SIGMA = np.array([[1.0, 0.9], [0.9, 2.0]])
+PRECISION = np.linalg.inv(SIGMA)
+
 NETWORK_OPTIONS = {
     "epochs": 8,
     "batch_size": 16,
@@ -37,6 +40,22 @@ class LinearModel:
         w = params[self.sites[0].name]
         log_lik = tfd.Normal(w * x[:, 0], 1.0).log_prob(y)
         return tfd.Normal(0.0, 1.0).log_prob(w) + self.num_data * tf.reduce_mean(log_lik)
+
+
+class Line(LinearModel):
+    """Begins near zero whatever the seed."""
+
+    def init(self, seed):
+        return {"w": tf.constant(0.1 * (seed % 10))}
+
+
+def correlated_gaussian():
+    """The density of N(0, SIGMA), in float64."""
+
+    def fn(x):
+        return -0.5 * tf.reduce_sum(x * tf.linalg.matvec(tf.constant(PRECISION, x.dtype), x))
+
+    return tfbdl.LogDensity(fn, shapes={"x": (2,)}, dtype="float64")
 
 
 def linear_data(seed=3):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.stats
 import tensorflow as tf
 import tensorflow_probability as tfp
 
@@ -47,6 +48,30 @@ def test_log_joint_is_the_function_of_one_state_without_jacobians():
     normal = -0.5 * (1.0 + 1.0 + 0.25) / 4.0 - 3 * np.log(2.0 * np.sqrt(2 * np.pi))
     gamma = np.log(2.0) - 2.0  # tau exp(-tau) / Gamma(2)
     assert float(make_target().log_joint(params)) == pytest.approx(normal + gamma, rel=1e-6)
+
+
+def test_a_vectorized_density_takes_one_state_or_many():
+    def many(mu, tau):
+        return tf.reduce_sum(tfd.Normal(0.0, tau[:, None]).log_prob(mu), -1) - tau
+
+    target = make_target_of(many)
+    states = [target.init(seed) for seed in range(4)]
+    together = target.log_joints({k: tf.stack([s[k] for s in states]) for k in states[0]})
+    for state, value in zip(states, together, strict=True):
+        expected = scipy.stats.norm(0.0, state["tau"]).logpdf(state["mu"]).sum() - state["tau"]
+        np.testing.assert_allclose([value, target.log_joint(state)], expected, rtol=1e-5)
+
+
+def make_target_of(fn):
+    shapes = {"mu": (3,), "tau": ()}
+    return tfbdl.LogDensity(fn, shapes, {"tau": tfb.Exp()}, vectorized=True)
+
+
+def test_a_vectorized_density_that_mixes_its_states_is_refused():
+    with pytest.raises(errors.ModelError, match=r"one number for each state.*shape \(\)"):
+        make_target_of(lambda mu, tau: tf.reduce_sum(mu) - tf.reduce_sum(tau))
+    with pytest.raises(errors.ModelError, match="must treat its states apart"):
+        make_target_of(lambda mu, tau: tf.reduce_sum(mu**2) - tau)
 
 
 def test_init_depends_on_the_seed_alone_and_lies_within_the_range():

@@ -91,6 +91,19 @@ def test_a_window_gives_the_regularised_covariance_of_its_states(dense):
 
 
 @pytest.mark.parametrize("dense", [False, True])
+def test_windows_find_a_scale_of_any_size(dense):
+    scales = np.array([1e4, 1.0, 1e-6])
+    rng = np.random.default_rng(2)
+    mass = adaptation.start_mass(1, 3, tf.float64, dense=dense)
+    for _ in range(4):
+        for z in rng.normal(size=(50, 1, 3)) * scales:
+            mass = adaptation.update_moments(mass, tf.constant(z))
+        mass = adaptation.renew_mass(mass)
+    variance = np.diag(mass.inverse[0]) if dense else mass.inverse[0]
+    np.testing.assert_allclose(np.sqrt(variance) / scales, 1.0, atol=0.35)  # 5 sd of 50 states
+
+
+@pytest.mark.parametrize("dense", [False, True])
 def test_momenta_have_the_mass_as_covariance(dense):
     inverse = np.array([[2.0, 0.6], [0.6, 0.5]]) if dense else np.array([2.0, 0.5])
     factor = np.linalg.cholesky(inverse) if dense else np.sqrt(inverse)

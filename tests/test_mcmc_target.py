@@ -53,6 +53,21 @@ def test_gradients_are_those_of_finite_differences(name):
         np.testing.assert_allclose(gradient[chain], change / 2e-5, rtol=1e-6, atol=1e-7)
 
 
+def test_a_density_of_all_chains_at_once_is_that_of_each():
+    def one(scale, x):
+        return tf.reduce_sum(-0.5 * (x / scale) ** 2) - 4.0 * tf.math.log(scale) - scale
+
+    def many(scale, x):
+        return -0.5 * tf.reduce_sum((x / scale[:, None]) ** 2, -1) - 4 * tf.math.log(scale) - scale
+
+    shapes, bijectors = {"scale": (), "x": (4,)}, {"scale": tfb.Softplus(), "x": tfb.Ascending()}
+    apart = FlatTarget(tfbdl.LogDensity(one, shapes, bijectors, "float64"))
+    together = FlatTarget(tfbdl.LogDensity(many, shapes, bijectors, "float64", vectorized=True))
+    z = tf.constant(np.random.default_rng(1).normal(size=(3, 5)))
+    for a, b in zip(together.log_prob_and_gradient(z), apart.log_prob_and_gradient(z), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12)
+
+
 SQUARE = ("exp", "softplus", "sigmoid", "ascending", "scale", "fill_scale_tril")
 
 

@@ -25,8 +25,9 @@ INITIAL_SCALE = 0.1
 class LogDensity:
     """An unnormalised log density with named parts, for any engine that needs a log joint.
 
-    ``fn`` takes one state and is vectorised over draws and chains by the engines. It is a density
-    of the constrained values: the engines add the logarithm of each bijector's Jacobian.
+    ``fn`` takes one state and is vectorised over draws and chains by the engines; or many states
+    at once, if ``vectorized``. It is a density of the constrained values: the engines add the
+    logarithm of each bijector's Jacobian.
 
     Args:
         fn: From one tensor for each site, by keyword, to a scalar tensor in nats.
@@ -36,10 +37,13 @@ class LogDensity:
         dtype: Of all sites, or site name -> dtype.
         initial: Site name -> constrained value to begin with; the others begin near zero in the
             unconstrained space.
+        vectorized: Whether ``fn`` takes tensors with a leading axis of states, ``[n, ...]``, and
+            gives ``[n]``. Markov chains then call it as it is, which can be twice as fast where a
+            matrix meets one vector per chain: write ``w @ x.T`` for all chains at once.
 
     Raises:
         ModelError: If names do not agree, a start lies outside its site's range, or ``fn`` takes
-            other arguments or does not give a scalar.
+            other arguments or does not give a scalar (or one number for each state).
 
     Example:
         ```python
@@ -63,6 +67,7 @@ class LogDensity:
         dtype: str | Mapping[str, str] = "float32",
         *,
         initial: Mapping[str, Any] | None = None,
+        vectorized: bool = False,
     ) -> None:
         if not shapes:
             raise ModelError("A LogDensity needs at least one site. Received: shapes={}.")
@@ -74,7 +79,7 @@ class LogDensity:
                         f"{what} names {name!r}, which is no site.{did_you_mean(name, shapes)} "
                         f"Known: {', '.join(shapes)}."
                     )
-        self.fn = fn
+        self.fn, self.vectorized = fn, vectorized
         self._sites = tuple(
             Site(
                 name,
@@ -116,6 +121,12 @@ class LogDensity:
 
     def log_joint(self, params: Params, batch: Any = None) -> tf.Tensor:
         """The log density of one state in nats, without Jacobians; there is no ``batch``."""
+        if self.vectorized:
+            return self.log_joints({name: value[tf.newaxis] for name, value in params.items()})[0]
+        return tf.convert_to_tensor(self.fn(**params))
+
+    def log_joints(self, params: Params, batch: Any = None) -> tf.Tensor:
+        """The log density of states ``[n, ...]``, of a ``vectorized`` density alone: ``[n]``."""
         return tf.convert_to_tensor(self.fn(**params))
 
     def _check(self) -> None:
@@ -128,11 +139,33 @@ class LogDensity:
             ) from None
         except ValueError:  # a built-in without a signature
             pass
+        if self.vectorized:
+            self._check_vectorized()
+            return
         value = self.log_joint(self.init(0))
         if value.shape.rank != 0 or not value.dtype.is_floating:
             raise ModelError(
                 "The log density of one state must be a scalar: sum over data and elements. "
                 f"Received: shape {tuple(value.shape)}, dtype {value.dtype.name}."
+            )
+
+    def _check_vectorized(self) -> None:
+        """Raise unless three states, alone and together, have the same three densities."""
+        states = [self.init(seed) for seed in range(3)]
+        together = {name: tf.stack([state[name] for state in states]) for name in states[0]}
+        values = self.log_joints(together)
+        if values.shape != (3,) or not values.dtype.is_floating:
+            raise ModelError(
+                "A vectorized log density must give one number for each state, [n] for sites "
+                f"[n, ...]. Received for 3 states: shape {tuple(values.shape)}, dtype "
+                f"{values.dtype.name}."
+            )
+        alone = tf.stack([self.log_joint(state) for state in states])
+        if not np.allclose(values, alone, rtol=1e-3, atol=1e-3, equal_nan=True):
+            raise ModelError(
+                "A vectorized log density must treat its states apart. Received for 3 states "
+                f"together {values.numpy()}, and for each alone {alone.numpy()}. Does it sum or "
+                "broadcast over the leading axis?"
             )
 
 

@@ -19,19 +19,21 @@ tfb, tfd = tfp.bijectors, tfp.distributions
 
 
 def density(name: str) -> tfbdl.LogDensity:
-    """The LogDensity of a posterior, in float32."""
+    """The LogDensity of a posterior, in float32, written for all chains at once."""
     data = {
         key: tf.constant(value, tf.int32 if value.dtype.kind == "i" else tf.float32)
         for key, value in problems.data(name).items()
     }
     shapes = problems.shapes(name)
     bijectors = {key: tfb.Exp() for key in shapes if key in problems.POSITIVE}
-    return tfbdl.LogDensity(FUNCTIONS[name](data), shapes=shapes, bijectors=bijectors)
+    return tfbdl.LogDensity(
+        FUNCTIONS[name](data), shapes=shapes, bijectors=bijectors, vectorized=True
+    )
 
 
 def normal(x: Any, loc: Any, scale: Any) -> tf.Tensor:
-    """The log density of normals, summed, without its constant."""
-    return tf.reduce_sum(-0.5 * ((x - loc) / scale) ** 2 - tf.math.log(scale))
+    """The log density of normals ``[chain, n]``, summed over n, without its constant."""
+    return tf.reduce_sum(-0.5 * ((x - loc) / scale) ** 2 - tf.math.log(scale), axis=-1)
 
 
 def half_cauchy(x: Any, scale: float) -> tf.Tensor:
@@ -39,27 +41,33 @@ def half_cauchy(x: Any, scale: float) -> tf.Tensor:
     return -tf.math.log1p((x / scale) ** 2)
 
 
+def column(*values: tf.Tensor) -> list[tf.Tensor]:
+    """``[chain]`` to ``[chain, 1]``, which broadcasts over the data."""
+    return [value[:, tf.newaxis] for value in values]
+
+
 def _eight_schools(data: dict[str, tf.Tensor]) -> Any:
     def log_prob(mu: tf.Tensor, tau: tf.Tensor, theta: tf.Tensor) -> tf.Tensor:
-        prior = normal(mu, 0.0, 5.0) + half_cauchy(tau, 5.0) + normal(theta, 0.0, 1.0)
-        return prior + normal(data["y"], mu + tau * theta, data["s"])
+        loc, scale = column(mu, tau)
+        prior = normal(loc, 0.0, 5.0) + half_cauchy(tau, 5.0) + normal(theta, 0.0, 1.0)
+        return prior + normal(data["y"], loc + scale * theta, data["s"])
 
     return log_prob
 
 
 def _logistic(data: dict[str, tf.Tensor]) -> Any:
     def log_prob(weights: tf.Tensor) -> tf.Tensor:
-        logits = tf.linalg.matvec(data["x"], weights)
+        logits = tf.matmul(weights, data["x"], transpose_b=True)
         fits = data["y"] * logits - tf.nn.softplus(logits)
-        return normal(weights, 0.0, 1.0) + tf.reduce_sum(fits)
+        return normal(weights, 0.0, 1.0) + tf.reduce_sum(fits, axis=-1)
 
     return log_prob
 
 
 def _regression(data: dict[str, tf.Tensor]) -> Any:
     def log_prob(weights: tf.Tensor, sigma: tf.Tensor) -> tf.Tensor:
-        mean = tf.linalg.matvec(data["x"], weights)
-        return half_cauchy(sigma, 2.5) + normal(data["y"], mean, sigma)
+        mean = tf.matmul(weights, data["x"], transpose_b=True)
+        return half_cauchy(sigma, 2.5) + normal(data["y"], mean, *column(sigma))
 
     return log_prob
 
@@ -68,10 +76,12 @@ def _radon(data: dict[str, tf.Tensor]) -> Any:
     def log_prob(
         mu: tf.Tensor, tau: tf.Tensor, offset: tf.Tensor, slope: tf.Tensor, sigma: tf.Tensor
     ) -> tf.Tensor:
-        prior = normal(mu, 0.0, 10.0) + normal(slope, 0.0, 10.0) + normal(offset, 0.0, 1.0)
+        location, spread, rate, noise = column(mu, tau, slope, sigma)
+        prior = normal(location, 0.0, 10.0) + normal(rate, 0.0, 10.0) + normal(offset, 0.0, 1.0)
         prior += half_cauchy(tau, 5.0) + half_cauchy(sigma, 5.0)
-        mean = mu + tau * tf.gather(offset, data["group"]) + slope * data["x"]
-        return prior + normal(data["y"], mean, sigma)
+        groups = tf.gather(offset, data["group"], axis=1)
+        mean = location + spread * groups + rate * data["x"]
+        return prior + normal(data["y"], mean, noise)
 
     return log_prob
 

@@ -173,14 +173,19 @@ def update_moments(mass: Mass, z: tf.Tensor) -> Mass:
 
 
 def renew_mass(mass: Mass) -> Mass:
-    """The regularised (co)variance of the window just ended, and moments that begin anew."""
+    """The regularised (co)variance of the window just ended, and moments that begin anew.
+
+    Stan adds a thousandth, whatever the unit: too much where a posterior's standard deviation is
+    1e-5. Here it is a thousandth of the variance that the last window gave, so that over the
+    windows the matrix finds any scale.
+    """
     count = mass.count
     share = count / (count + 5.0)
     scale = 1.0 / tf.maximum(count - 1.0, 1.0)
     if is_dense(mass):
         covariance = mass.moment * scale[:, tf.newaxis, tf.newaxis]
-        eye = tf.eye(mass.mean.shape[-1], dtype=count.dtype)
-        small = 1e-3 * (1.0 - share)[:, tf.newaxis, tf.newaxis] * eye
+        before = tf.linalg.diag(tf.linalg.diag_part(mass.inverse))
+        small = 1e-3 * (1.0 - share)[:, tf.newaxis, tf.newaxis] * before
         inverse = share[:, tf.newaxis, tf.newaxis] * covariance + small
         factor = tf.linalg.cholesky(inverse)
         whole = tf.reduce_all(tf.math.is_finite(factor), axis=(1, 2))
@@ -189,7 +194,8 @@ def renew_mass(mass: Mass) -> Mass:
         inverse, factor = choose(whole, (inverse, factor), apart)
     else:
         variance = mass.moment * scale[:, tf.newaxis]
-        inverse = share[:, tf.newaxis] * variance + 1e-3 * (1.0 - share)[:, tf.newaxis]
+        small = 1e-3 * (1.0 - share)[:, tf.newaxis] * mass.inverse
+        inverse = share[:, tf.newaxis] * variance + small
         factor = tf.sqrt(inverse)
     zeros = tf.nest.map_structure(tf.zeros_like, (mass.count, mass.mean, mass.moment))
     return Mass(inverse, factor, *zeros)

@@ -64,8 +64,8 @@ class GaussianTarget(FlatTarget):
         keys = random.split(random.key(seed, "starts"), chains)
         return self.mean + self.stddev * random.normal((self.dim,), keys, self.dtype)
 
-    def _log_density(self, params: Params) -> tf.Tensor:
-        return self.model.log_likelihood_total(params, self.batch)
+    def _log_density(self, params: Params, batch: Any) -> tf.Tensor:
+        return self.model.log_likelihood_total(params, batch)
 
 
 def elliptical_slice(mean: tf.Tensor, stddev: tf.Tensor) -> Transition:

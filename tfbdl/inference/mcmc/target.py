@@ -46,6 +46,8 @@ class FlatTarget:
 
     def log_prob(self, z: tf.Tensor) -> tf.Tensor:
         """The log density of each chain's state, in nats: ``[chain]``."""
+        if getattr(self.model, "vectorized", False):
+            return self._log_prob_of(z, self.model.log_joints)
         if self.vectorize:
             return tf.vectorized_map(self._log_prob_of_one, z, warn=False)
         return tf.map_fn(self._log_prob_of_one, z, parallel_iterations=1)
@@ -88,18 +90,24 @@ class FlatTarget:
         return tf.stack([self.unconstrain(self.model.init(int(s))) for s in seeds])
 
     def _log_prob_of_one(self, z: tf.Tensor) -> tf.Tensor:
+        return self._log_prob_of(z, self._log_density)
+
+    def _log_prob_of(self, z: tf.Tensor, density: Callable[..., tf.Tensor]) -> tf.Tensor:
+        """The density of a state ``[D]``, or of states ``[chain, D]``, and the Jacobians."""
+        leading = z.shape.rank - 1
         params: dict[str, tf.Tensor] = {}
-        jacobian = tf.zeros((), self.dtype)
+        jacobian = tf.zeros(z.shape[:-1], self.dtype)
         for name, value in self._split(z).items():
             bijector = self.sites[name].bijector
             params[name] = value if bijector is None else bijector.forward(value)
             if bijector is not None:
-                term = bijector.forward_log_det_jacobian(value, event_ndims=value.shape.rank)
+                event_ndims = value.shape.rank - leading
+                term = bijector.forward_log_det_jacobian(value, event_ndims=event_ndims)
                 jacobian += tf.cast(term, self.dtype)
-        return tf.cast(self._log_density(params), self.dtype) + jacobian
+        return tf.cast(density(params, self.batch), self.dtype) + jacobian
 
-    def _log_density(self, params: Params) -> tf.Tensor:
-        return self.model.log_joint(params, self.batch)
+    def _log_density(self, params: Params, batch: Any) -> tf.Tensor:
+        return self.model.log_joint(params, batch)
 
     def _split(self, z: tf.Tensor) -> dict[str, tf.Tensor]:
         leading = z.shape[:-1]
