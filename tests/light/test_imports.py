@@ -170,6 +170,25 @@ def test_gate_names_the_file_to_change_and_the_variable_outweighs_it(tmp_path: P
     assert run(GATE, KERAS_BACKEND="tensorflow", KERAS_HOME=str(tmp_path)) == "ok tensorflow"
 
 
+OURS = "--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold=65536"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", OURS),
+        ("--xla_dump_to=x", f"--xla_dump_to=x {OURS}"),
+        ("--xla_backend_extra_options=a=b", "--xla_backend_extra_options=a=b"),
+        ("flags.txt", "flags.txt"),
+    ],
+)
+def test_gate_asks_for_small_loops_in_one_kernel_and_leaves_what_the_user_set(
+    before: str, after: str
+) -> None:
+    shown = run("import os, tfbdl._backend; print(os.environ['XLA_FLAGS'])", XLA_FLAGS=before)
+    assert shown == after
+
+
 @pytest.mark.parametrize(("running", "shown"), [("jax", "imported on 'jax'"), ("tensorflow", "ok")])
 def test_gate_asks_keras_itself_once_it_is_imported(running: str, shown: str) -> None:
     imported = f"""

@@ -20,6 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from ... import random
+from ..compilation import as_one_kernel
 from . import adaptation
 from .adaptation import Mass, StepSize, choose, momentum_from, velocity
 from .trees import (
@@ -117,6 +118,7 @@ class Nuts:
             last_iteration: Iterations in all, warm-up included; finished chains stand still.
             steps: How many leapfrog steps, of all chains at once, at the most.
         """
+        one = tf.minimum(steps, 1)
 
         def unfinished(count: tf.Tensor, state: NutsState) -> tf.Tensor:
             return (count < steps) & tf.reduce_any(state.iteration < last_iteration)
@@ -124,7 +126,8 @@ class Nuts:
         def transition(count: tf.Tensor, state: NutsState) -> tuple[tf.Tensor, NutsState]:
             active = state.iteration < last_iteration
             count, tree = self._until_one_ends(count, state, keys, active, steps)
-            return count, self._end_transitions(state._replace(tree=tree), keys)
+            state = state._replace(tree=tree)
+            return count, as_one_kernel(one, lambda s: self._end_transitions(s, keys), state)
 
         return tf.while_loop(unfinished, transition, (tf.zeros_like(steps), state))[1]
 
@@ -132,31 +135,49 @@ class Nuts:
         self, count: tf.Tensor, state: NutsState, keys: tf.Tensor, active: tf.Tensor, steps: Any
     ) -> tuple[tf.Tensor, Tree]:
         """Double the trees until a chain's trajectory has ended."""
-        step, mass = tf.exp(state.step.log_step), state.mass
+        step, mass, one = tf.exp(state.step.log_step), state.mass, tf.minimum(steps, 1)
 
         def incomplete(count: tf.Tensor, tree: Tree) -> tf.Tensor:
             return (count < steps) & ~tf.reduce_any(is_complete(tree))
 
         def leaf(count: tf.Tensor, tree: Tree) -> tuple[tf.Tensor, Tree]:
-            return count + 1, self._leaf(tree, step, mass, keys, active)
+            signed = tf.where(tree.subtree.forward, step, -step)
+            edge, log_prob = self._leapfrog(tree.subtree.edge, signed, mass)
+
+            def add(tree: Tree) -> Tree:
+                return self._add_leaf(tree, edge, log_prob, mass, keys, active)
+
+            return count + 1, as_one_kernel(one, add, tree)
 
         def going(count: tf.Tensor, tree: Tree) -> tf.Tensor:
             return (count < steps) & ~tf.reduce_any(tree.trajectory.ended)
 
         def double(count: tf.Tensor, tree: Tree) -> tuple[tf.Tensor, Tree]:
             count, tree = tf.while_loop(incomplete, leaf, (count, tree))
-            return count, self._merge(tree, mass, keys)
+            return count, as_one_kernel(one, lambda tree: self._merge(tree, mass, keys), tree)
 
         return tf.while_loop(going, double, (count, state.tree))
 
     # -- leaves --------------------------------------------------------------------------------
 
-    def _leaf(
-        self, tree: Tree, step: tf.Tensor, mass: Mass, keys: tf.Tensor, active: tf.Tensor
+    def _leapfrog(self, edge: Edge, step: tf.Tensor, mass: Mass) -> tuple[Edge, tf.Tensor]:
+        step = step[:, tf.newaxis]
+        momentum = edge.momentum + 0.5 * step * edge.gradient
+        z = edge.z + step * velocity(mass, momentum)
+        log_prob, gradient = self.log_prob_and_gradient(z)
+        return Edge(z, momentum + 0.5 * step * gradient, gradient), log_prob
+
+    def _add_leaf(
+        self,
+        tree: Tree,
+        edge: Edge,
+        log_prob: tf.Tensor,
+        mass: Mass,
+        keys: tf.Tensor,
+        active: tf.Tensor,
     ) -> Tree:
-        """One leapfrog step of each active chain; its end is a leaf of the chain's subtree."""
+        """Where a leapfrog step has led becomes a leaf of each active chain's subtree."""
         old, trajectory = tree.subtree, tree.trajectory
-        edge, log_prob = self._leapfrog(old.edge, tf.where(old.forward, step, -step), mass)
         weight = log_prob - kinetic(mass, edge.momentum) - trajectory.energy
         weight = tf.where(tf.math.is_finite(weight), weight, -np.inf)
         first = old.leaves == 0
@@ -179,13 +200,6 @@ class Nuts:
         )
         clock = tree.clock + tf.cast(active, tf.int32)
         return Tree(clock, trajectory, choose(active, grown, old), memory)
-
-    def _leapfrog(self, edge: Edge, step: tf.Tensor, mass: Mass) -> tuple[Edge, tf.Tensor]:
-        step = step[:, tf.newaxis]
-        momentum = edge.momentum + 0.5 * step * edge.gradient
-        z = edge.z + step * velocity(mass, momentum)
-        log_prob, gradient = self.log_prob_and_gradient(z)
-        return Edge(z, momentum + 0.5 * step * gradient, gradient), log_prob
 
     def _remember(
         self,
@@ -248,9 +262,7 @@ class Nuts:
             ended=trajectory.ended,
             diverging=complete & subtree.diverging,
         )
-        turns = is_turning(
-            joined.left.momentum, joined.right.momentum, joined.momentum_sum, mass
-        )
+        turns = is_turning(joined.left.momentum, joined.right.momentum, joined.momentum_sum, mass)
         ended = complete & (~good | turns | (joined.depth >= self.max_tree_depth))
         joined = joined._replace(ended=ended)
         fresh = new_subtree(joined, chance[:, 1] < np.log(0.5))
