@@ -101,6 +101,14 @@ def with_batch_norm(strategy):
     }
 
 
+def with_a_row_too_few(strategy):
+    """The history where the last batch has one row, so that one replica gets none."""
+    with strategy.scope():
+        model = model_of()
+        model.compile("sgd", jit_compile=False)
+    return model.fit(X[:15], Y[:15], batch_size=14, epochs=2, verbose=0).history
+
+
 def main():
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
@@ -112,6 +120,7 @@ def main():
         "two": one_step(two),
         "noise": noise_of_replicas(two),
         "batch_norm": with_batch_norm(two),
+        "empty": with_a_row_too_few(two),
     }
     print(json.dumps(result))
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from tfbdl_datasets.simulators import true_noise
 
 import tfbdl
@@ -93,6 +94,44 @@ def test_the_cell_may_be_a_gru():
 )
 def test_auto_takes_the_likelihood_from_the_dtype_of_the_targets(y, likelihood):
     assert tfbdl.build("bbb", (make_inputs(3), y)).likelihood.name == likelihood
+
+
+def test_whole_numbers_are_numbers_to_a_likelihood_of_numbers():
+    y = labels(6) - 3
+    model = tfbdl.build("bbb", (make_inputs(3), y), model_options={"likelihood": "gaussian"})
+    assert model.net.output_shape[-1] == 1
+    assert model.likelihood.get_config()["target_mean"] == pytest.approx(y.mean())
+
+
+def test_counts_above_those_of_training_are_scored_and_held_out_rows_are_not_counted():
+    fit = tfbdl.fit(
+        "bbb",
+        (make_inputs(3), labels(8)),
+        model_options={"likelihood": "poisson", "hidden": (2,)},
+        engine_options={"epochs": 1, "validation_split": 0.25},
+    )
+    assert fit.info.task == "regression"
+    assert fit.model.num_data == ROWS * 3 // 4
+    assert np.isfinite(fit.evaluate((make_inputs(3), labels(8) + 2))["nll"])
+
+
+def test_batches_without_a_known_end_say_how_many_classes_there_are():
+    batches = tf.data.Dataset.from_tensor_slices((make_inputs(3), labels(3))).batch(8).repeat()
+    with pytest.raises(errors.DataError, match=r"the number of classes.*data option num_classes"):
+        tfbdl.build("bbb", batches, data_options={"num_rows": ROWS})
+    options = {"num_rows": ROWS, "num_classes": 4}
+    model = tfbdl.build("bbb", batches, data_options=options)
+    assert (model.likelihood.name, model.net.output_shape[-1]) == ("categorical", 4)
+    options = {"num_rows": ROWS, "task": "regression"}
+    assert tfbdl.build("bbb", batches, data_options=options).likelihood.name == "gaussian"
+
+
+def test_rows_kept_for_validation_are_not_counted():
+    data = make_inputs(3), numbers()
+    model = tfbdl.build("bbb", data)
+    model.compile("sgd", run_eagerly=True)
+    model.fit(*data, validation_split=0.5, verbose=0)
+    assert model.num_data == ROWS // 2
 
 
 def test_one_hot_rows_count_the_classes():
@@ -211,13 +250,23 @@ def test_the_noise_scale_is_in_standard_deviations_of_the_targets():
             {"architecture": "recurrent"},
             r"recurrent net takes inputs \[n, \.\.\., \.\.\.\]",
         ),
-        ((make_inputs(3), numbers()), {"likelihood": "categorical"}, "the number of classes"),
-        ((make_inputs(3), labels(3)), {"likelihood": "gaussian"}, "Expected float targets"),
+        ((make_inputs(3), numbers()), {"likelihood": "categorical"}, "must be whole numbers"),
+        ((make_inputs(3), ["a", "b"] * 12), {"likelihood": "gaussian"}, "must be numbers"),
     ],
 )
 def test_data_that_do_not_fit_are_refused(data, options, message):
     with pytest.raises(errors.DataError, match=message):
         tfbdl.build("bbb", data, model_options=options)
+
+
+def test_classes_are_refused_by_a_likelihood_of_numbers():
+    with pytest.raises(errors.DataError, match=r"of real numbers\. Expected numbers as targets"):
+        tfbdl.build(
+            "bbb",
+            (make_inputs(3), labels(3)),
+            model_options={"likelihood": "gaussian"},
+            data_options={"task": "classification"},
+        )
 
 
 @pytest.mark.parametrize(

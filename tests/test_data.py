@@ -84,6 +84,28 @@ def test_task_overrides_the_guess():
     assert labels.info.num_classes == 3
 
 
+def test_data_made_before_takes_its_targets_as_a_model_does():
+    labels = as_dataset((X[:3], [0, 4, 2]), x_test=X[:1], y_test=[5])
+    floats = as_dataset(labels, task="regression")
+    assert (floats.y.dtype, floats.y_test.dtype) == ("float32", "float32")
+    assert (floats.info.num_classes, floats.info.y_mean) == (None, (2.0,))
+    assert as_dataset(floats, task="classification").info.num_classes == 6
+    assert as_dataset(labels, task="classification") is labels
+    assert as_dataset(labels, num_classes=9).info.num_classes == 9
+    with pytest.raises(DataError, match="at most 3"):
+        as_dataset(labels, num_classes=4)
+    texts = as_dataset((X[:3], ["b", "c", "b"]))
+    assert as_dataset(texts, class_names=("a", "b", "c")).y.tolist() == [1, 2, 1]
+    with pytest.raises(DataError, match="must be numbers for regression"):
+        as_dataset(texts, task="regression")
+    with pytest.raises(DataError, match="the class 'c', which the training data has not"):
+        as_dataset(texts, class_names=("a", "b"))
+
+
+def test_one_hot_rows_count_their_columns():
+    assert as_dataset((X[:3], np.eye(3, dtype=int))).info.num_classes == 3
+
+
 def test_large_whole_targets_are_quantities():
     assert as_dataset((X[:3], [250_000, 410_000, 90_000])).info.task == "regression"
 

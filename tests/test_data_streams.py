@@ -59,9 +59,57 @@ def test_endless_stream_needs_num_rows_for_its_epochs():
     assert as_dataset(stream().repeat(), num_rows=11).steps_per_epoch(4) == 3
 
 
-def test_fingerprint_of_a_stream_sees_its_first_batch():
-    assert as_dataset(stream()).fingerprint() == as_dataset(stream()).fingerprint()
-    assert as_dataset(stream()).fingerprint() != as_dataset(stream(Y + 1)).fingerprint()
+def test_endless_stream_is_described_by_several_batches():
+    x = np.concatenate([np.zeros((4, 1)), np.ones((60, 1))])  # the first batch is not like the rest
+    batches = tf.data.Dataset.from_tensor_slices((x, x[:, 0])).batch(4).repeat()
+    info = as_dataset(batches, num_rows=64).info
+    assert info.x_mean == pytest.approx((60 / 64,))
+    assert info.y_std == pytest.approx(((60 * 4) ** 0.5 / 64,))
+
+
+def test_first_batches_may_be_left_out():
+    batches = as_dataset(stream().repeat(), num_rows=11).batches(4, seed=0, skip=4)
+    np.testing.assert_array_equal(next(iter(batches))[0], X[4:8])
+    batches = as_dataset(stream()).batches(4, seed=0, skip=4)
+    np.testing.assert_array_equal(next(iter(batches))[0], X[4:8])
+
+
+def test_targets_are_shown_to_the_check_batch_by_batch():
+    seen = []
+    as_dataset(stream(), check_targets=lambda y: seen.append(len(y)))
+    assert seen == [4, 4, 3]
+
+
+def test_fingerprint_of_a_stream_sees_its_form_and_not_its_order():
+    print_of = as_dataset(stream()).fingerprint()
+    assert print_of == as_dataset(stream().shuffle(3)).fingerprint()
+    assert print_of != as_dataset(stream().take(2)).fingerprint()
+    assert print_of != as_dataset(stream(np.stack([Y, Y], axis=1))).fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "message"),
+    [
+        (stream(Y), {"task": "classification"}, r"whole numbers.*Received: 0\.1"),
+        (stream(np.arange(11)), {"num_classes": 10}, "at most 9.*Received: 10"),
+        (stream(np.arange(11)), {"class_names": ["a", "b"]}, "at most 1"),
+    ],
+)
+def test_labels_of_a_stream_are_checked_as_they_are_given(data, options, message):
+    with pytest.raises(DataError, match=message):
+        as_dataset(data, **options)
+
+
+def test_weights_of_a_stream_may_be_zero_but_not_negative():
+    def weighted(weights):
+        return tf.data.Dataset.from_tensor_slices((X, Y, weights)).batch(4)
+
+    weights = np.ones(11)
+    weights[:4] = 0.0
+    assert as_dataset(weighted(weights)).num_rows == 11
+    weights[5] = -1.0
+    with pytest.raises(DataError, match="sample_weight must not be negative"):
+        as_dataset(weighted(weights))
 
 
 @pytest.mark.parametrize(
@@ -83,3 +131,20 @@ def test_stream_faults_are_named(data, message):
 def test_streams_cannot_be_split_by_rows():
     with pytest.raises(DataError, match=r"validation_split needs rows held as arrays"):
         as_dataset(stream()).validation_split(0.5)
+
+
+def test_a_stream_that_ends_is_gathered_and_one_without_end_is_not():
+    x, y = np.arange(14.0, dtype="float32").reshape(7, 2), np.arange(7.0, dtype="float32")
+    stream = tf.data.Dataset.from_tensor_slices((x, y)).batch(3)
+    held = as_dataset(stream).in_memory()
+    np.testing.assert_array_equal(held.x, x)
+    np.testing.assert_array_equal(held.y, y)
+    assert (held.num_rows, held.stream, held.sample_weight) == (7, None, None)
+    assert held.in_memory() is held
+    np.testing.assert_array_equal(as_dataset(stream).in_memory(2).y, y[:6])
+    endless = as_dataset(stream.repeat(), num_rows=7)
+    with pytest.raises(DataError, match="All rows are needed at once"):
+        endless.in_memory()
+    np.testing.assert_array_equal(endless.in_memory(4).y, [*y, *y[:3]])
+    weighted = tf.data.Dataset.from_tensor_slices((x, y, np.ones(7, "float32"))).batch(2)
+    assert as_dataset(weighted).in_memory().sample_weight.shape == (7,)

@@ -203,7 +203,7 @@ def test_file_faults_are_named(tmp_path):
     np.savez(tmp_path / "z.npz", data=np.ones(3))
     for name, message in {
         "house.csv": "no file .*Did you mean 'houses.csv'",
-        "houses.csv": "1 column, parted by ','.*set sep",
+        "houses.csv": "1 column, separated by ','.*set sep",
         "empty.csv": "cannot be read as a table",
         "a.doc": r"Expected a file \.npz",
         "z.npz": "must hold an array x.*Received: data",

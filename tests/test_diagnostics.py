@@ -156,11 +156,19 @@ def test_verdicts_tell_small_samples_stuck_and_broken_elements():
     assert "< 400 for w[" in found
     still = autoregression(0.0, draws=1000, shape=(3,))
     still[..., 1] = 7.0
-    assert diagnostics.verdicts({"w": still}) == [
-        "no movement at all for w[1]: all draws are equal"
+    assert diagnostics.verdicts({"w": still[..., 1]}) == [
+        "no movement at all for w: all draws are equal"
     ]
     still[2, 5, 1] = np.nan
     assert diagnostics.verdicts({"w": still}) == ["draws that are not finite for w[1]: do not use"]
+
+
+def test_a_constant_among_moving_elements_is_not_judged():
+    factor = autoregression(0.0, draws=1000, shape=(2, 2))
+    factor[..., 0, 0], factor[..., 0, 1] = 1.0, 0.0  # a Cholesky factor of a correlation matrix
+    assert diagnostics.verdicts({"L": factor}) == []
+    factor[..., 0, 1] = np.arange(4.0)[:, None]  # each chain stuck at a value of its own
+    assert diagnostics.verdicts({"L": factor})[0] == ("R-hat inf > 1.01 for L[0, 1]: do not use")
 
 
 def test_verdicts_find_chains_stuck_at_places_of_their_own():

@@ -1,5 +1,8 @@
 """Deep ensembles: truth on linear nets, members of their own, resuming, and counting each once."""
 
+import gc
+import weakref
+
 import keras
 import numpy as np
 import pytest
@@ -8,6 +11,7 @@ from small_models import network, network_data
 from tfbdl_engines import trainer as trainer_module
 from tfbdl_engines import training
 from tfbdl_engines.ensemble import Ensemble
+from tfbdl_engines.loss_scaling import GROWTH_STEPS, kept, start_scaling, updated
 from tfbdl_engines.network_config import EnsembleOptions
 from tfbdl_engines.trainer import Trainer
 
@@ -16,6 +20,7 @@ from tfbdl import Predictive, errors, functional
 from tfbdl.checkpoints import CheckpointStore
 from tfbdl.data import as_dataset
 from tfbdl.fitted import Fit, load
+from tfbdl.inference import driver
 from tfbdl.protocols import Context
 from tfbdl.specs import RunSpec
 from tfbdl.testing.steps import without_xla
@@ -138,6 +143,71 @@ def test_every_row_comes_once_in_each_epoch():
     np.testing.assert_array_equal(trainer.order(1, 7, 9), orders[1][7:16])
 
 
+@pytest.mark.parametrize(
+    ("options", "steps"),
+    [({}, 40), ({"steps": 3}, 3), ({"epochs": 4}, 4), ({"epochs": 4, "steps": 3}, 4)],
+)
+def test_epochs_take_precedence_over_steps(options, steps):
+    rows = as_dataset((X[:50], Y[:50]))  # less than a batch
+    assert Trainer(linear(), rows, EnsembleOptions(**options), None, 1, 2).steps == steps
+
+
+def test_orders_are_forgotten_with_their_trainer():
+    rows = as_dataset((X, Y))
+    trainer = Trainer(linear(), rows, EnsembleOptions(epochs=9, batch_size=8), None, 1, 2)
+    for member in range(2):
+        trainer.order(member, 0, trainer.steps)
+    assert sum(order.size for _, order in trainer._orders.values()) == 2 * 64
+    there = weakref.ref(trainer)
+    del trainer
+    gc.collect()
+    assert there() is None
+
+
+def test_the_noise_of_a_likelihood_is_each_members_own():
+    net = keras.Sequential([keras.Input((2,)), keras.layers.Dense(6)])
+    model = tfbdl.BayesianNetwork(net, "heteroscedastic_categorical")
+    data = (X, (Y > 0).astype("int32"))
+    options = {"initial": "current", "objective": "likelihood", "batch_size": 64, "steps": 3}
+    kernels = fit(model, data, **options).posterior.draws["dense.kernel"][0]
+    assert np.abs(kernels[0] - kernels[1]).max() > 1e-4  # same start, same rows in each step
+
+
+def test_small_gradients_of_half_precision_do_not_become_zero():
+    with functional.seeded(0):
+        net = keras.Sequential(
+            [
+                keras.Input((2,)),
+                keras.layers.Dense(4, dtype="mixed_float16"),
+                keras.layers.Rescaling(1e-6, dtype="mixed_float16"),
+                keras.layers.Dense(1, dtype="mixed_float16"),
+            ]
+        )
+    model = tfbdl.BayesianNetwork(net, "gaussian", likelihood_options={"scale": 1.0})
+    options = {"initial": "current", "objective": "likelihood", "members": 2, "steps": 20}
+    # a row's gradient is about 1e-6 / 64, and the least number of float16 is 6e-8
+    result = fit(model, batch_size=64, **options)
+    before = net.layers[0].kernel.numpy()
+    moved = np.abs(result.posterior.draws["dense.kernel"][0] - before)
+    assert moved.min(axis=(1, 2)).max() > 1e-3  # Adam moves what has any gradient at all
+
+
+def test_a_scale_follows_what_overflows():
+    scaling = start_scaling(3)
+    gradient = {"a": tf.constant([[1.0, 2.0], [np.inf, 0.0], [np.nan, 0.0]])}
+    new, old = {"w": tf.ones((3, 2))}, {"w": tf.zeros((3, 2))}
+    found = kept(scaling, gradient, new, old)["w"]
+    np.testing.assert_array_equal(found, [[1, 1], [0, 0], [0, 0]])
+    after = updated(scaling, gradient)
+    np.testing.assert_array_equal(after.scale, [2.0**15, 2.0**14, 2.0**14])
+    for _ in range(20):
+        after = updated(after, gradient)
+    np.testing.assert_array_equal(after.scale, [2.0**15, 1.0, 1.0])
+    assert kept(after, gradient, new, old)["w"][1, 0] == 1.0  # the loss shall say so
+    after = after._replace(finite=tf.fill((3,), GROWTH_STEPS - 1))
+    np.testing.assert_array_equal(updated(after, {"a": tf.ones((3, 1))}).scale, [2.0**16, 2, 2])
+
+
 def test_members_one_by_one_are_those_of_members_at_once(monkeypatch):
     model = without_xla(network(dropout=0.0))
     together = fit(model, steps=30, batch_size=16)
@@ -171,7 +241,7 @@ def test_the_same_seed_gives_the_same_bits_wherever_the_program_is_cut(monkeypat
     model = network(dropout=0.0)
     one = fit(model, steps=50, batch_size=16)
     monkeypatch.setattr(training, "FIRST_CHUNK", 7)
-    monkeypatch.setattr(training, "CHUNK_SECONDS", 0.0)
+    monkeypatch.setattr(driver, "CHUNK_SECONDS", 0.0)
     again = fit(model, steps=50, batch_size=16)
     assert_same_draws(one, again)
     assert again.history == one.history

@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from tfbdl import evaluation, likelihoods
+from tfbdl.predictive import Predictive
 
 N = 4000
 
@@ -34,6 +35,8 @@ class Known:
 
 class Classes:
     """A Predictive for classes, as given."""
+
+    class_probs, class_pairs = Predictive.class_probs, Predictive.class_pairs
 
     def __init__(self, probs, likelihood):
         self.probs = probs

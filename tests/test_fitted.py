@@ -5,13 +5,16 @@ import sys
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
-from small_models import LinearModel, assert_same, fit_linear, linear_data, network_data
+import tensorflow as tf
+from small_models import LinearModel, assert_same, fit_linear, linear_data, network, network_data
 from tfbdl_datasets import bundled
 from tfbdl_datasets.config import SplitOptions
 
 import tfbdl
 from tfbdl import errors, planning, run, runs
+from tfbdl.data import as_dataset
 
 NAMED_OPTIONS = {"hidden": (4,)}
 LOADED = """
@@ -247,6 +250,63 @@ def test_evaluate_takes_pairs_and_data_sets(named):
     assert scores["nll"] == pytest.approx(named.metrics["nll"], rel=1e-6)
 
 
+def test_predict_and_evaluate_take_batches_and_frames(given):
+    x, y = network_data()
+    batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(10)
+    mean = given.predict(x, draws=5).mean
+    for same in (batches, batches.map(lambda x, y: x), as_dataset((x, y))):
+        np.testing.assert_array_equal(given.predict(same, draws=5).mean, mean)
+    scores = given.evaluate((x, y))
+    for same in (batches, as_dataset((x, y))):
+        assert given.evaluate(same) == scores
+    with pytest.raises(errors.DataError, match="endless stream"):
+        given.evaluate(batches.repeat())
+    for without in (x, batches.map(lambda x, y: x), (x,)):
+        with pytest.raises(errors.DataError, match=r"scored on targets.*without targets"):
+            given.evaluate(without)
+    with pytest.raises(errors.DataError, match="a sample_weight"):
+        given.evaluate((x, y, np.ones(64)))
+
+
+def test_evaluate_takes_a_frame_by_the_columns_of_training_and_texts_by_their_names():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": rng.normal(size=30), "kind": ["cat", "dog", "eel"] * 10})
+    fit = tfbdl.fit(
+        "bbb",
+        frame,
+        data_options={"target": "kind"},
+        model_options=NAMED_OPTIONS,
+        engine_options={"epochs": 1},
+    )
+    some = frame[frame["kind"] != "cat"]
+    expected = fit.evaluate((some[["a"]], some["kind"]))
+    assert fit.evaluate(some[["kind", "a"]]) == expected
+    assert fit.evaluate(as_dataset(some, target="kind")) == expected
+    labels = np.array([{"dog": 1, "eel": 2}[kind] for kind in some["kind"]])
+    predictive = fit.predict(some[["a"]])
+    assert expected["nll"] == pytest.approx(-predictive.log_prob(labels).mean(), rel=1e-5)
+
+
+def test_the_model_of_an_engine_with_draws_predicts_by_these(tmp_path):
+    x, y = network_data()
+    fit = tfbdl.fit(
+        network(dropout=0.0),
+        (x, y),
+        engine="ensemble",
+        engine_options={"members": 3, "epochs": 4},
+        out=tmp_path / "run",
+    )
+    mean = fit.predict(x).mean  # of all members, each once
+    np.testing.assert_allclose(fit.model.predict(x), mean, rtol=1e-6)
+    np.testing.assert_array_equal(
+        fit.model.net.layers[0].kernel, fit.posterior.draws["dense.kernel"][-1, -1]
+    )
+    np.testing.assert_allclose(tfbdl.load(tmp_path / "run").model.predict(x), mean, rtol=1e-6)
+    fit.model.compile("sgd")
+    fit.model.fit(x, y, verbose=0)  # its own posterior from here on
+    assert not np.allclose(fit.model.predict(x), mean, rtol=1e-3)
+
+
 # -- extend ------------------------------------------------------------------------------------
 
 
@@ -257,6 +317,14 @@ def test_a_variational_run_cannot_be_extended(linear):
         tfbdl.load(linear.path).extend(100)
     with pytest.raises(errors.RunError, match="has no draws to add"):
         tfbdl.resume(linear.path, model=LinearModel(), data=linear_data(), draws=5)
+
+
+def test_an_ensemble_cannot_be_extended_and_the_error_says_what_to_do(tmp_path):
+    spec = tfbdl.plan("bbb", "diabetes", engine="ensemble").run
+    folder = runs.RunFolder(tmp_path / "run").create()
+    folder.write_spec(spec)
+    with pytest.raises(errors.RunError, match=r"no draws to add to\. Its draws are its members"):
+        tfbdl.resume(dir=tmp_path / "run", draws=5)
 
 
 def test_a_run_without_a_folder_cannot_be_extended(linear):

@@ -152,6 +152,35 @@ def test_clone_keeps_the_constants_of_normalization():
     np.testing.assert_array_equal(functional.clone(net, seed=3)(X), net(X))
 
 
+def test_a_fresh_clone_keeps_what_is_frozen_and_draws_the_rest():
+    pretrained = keras.Sequential([keras.Input((3,)), layers.Dense(4), layers.BatchNormalization()])
+    pretrained.layers[1].moving_mean.assign([1.0, 2.0, 3.0, 4.0])
+    pretrained.trainable = False
+    head = layers.Dense(2, bias_initializer="ones", name="head")
+    trains = layers.BatchNormalization(name="trains")
+    net = keras.Sequential([keras.Input((3,)), pretrained, trains, head])
+    trains.moving_mean.assign([5.0] * 4)
+    head.bias.assign([7.0, 8.0])
+    head.bias.trainable = False
+    copy = functional.clone(net, seed=3)
+    for was, now in zip(pretrained.weights, copy.layers[0].weights, strict=True):
+        np.testing.assert_array_equal(was, now)
+    np.testing.assert_array_equal(copy.get_layer("head").bias, [7.0, 8.0])
+    np.testing.assert_array_equal(copy.get_layer("trains").moving_mean, np.zeros(4))
+    assert not np.array_equal(copy.get_layer("head").kernel, head.kernel)
+    assert [v.trainable for v in copy.weights] == [v.trainable for v in net.weights]
+    assert not copy.get_layer("head").bias.trainable
+
+
+def test_a_clone_carries_over_the_flags_of_single_variables():
+    net = dense_net()
+    net.layers[0].kernel.trainable = False
+    for seed in (None, 1):
+        copy = functional.clone(net, seed)
+        assert [v.trainable for v in copy.weights] == [False, True, True, True]
+        np.testing.assert_array_equal(copy.layers[0].kernel, net.layers[0].kernel)
+
+
 def test_clone_of_a_net_without_a_configuration_is_refused():
     class Closed(keras.Model):
         def __init__(self, layer):

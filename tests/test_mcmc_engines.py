@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 from small_models import LinearModel, linear_data
+from tfbdl_engines.precision import computing_in
 
 import tfbdl
 from tfbdl import diagnostics, errors
@@ -324,3 +325,76 @@ def test_a_run_killed_in_warmup_and_again_among_its_draws_resumes_to_the_same_bi
         assert RunFolder(tmp_path / "run").status().state == "lost"
         assert (RunFolder(tmp_path / "run").checkpoints().steps()[-1] > 600) == (verb == "resume")
     assert_same_draws(tfbdl.resume(tmp_path / "run", model=gamma()), whole)
+
+
+# -- energies ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", ["hmc", "mala"])
+def test_divergences_are_reported_and_counted(engine):
+    options = {"chains": 2, "warmup": 0, "draws": 40, "step_size": 1e4}
+    reports = []
+    fit = tfbdl.fit(
+        gamma(), None, engine=engine, engine_options=options, seed=1,
+        on_step=lambda metrics: reports.append(dict(metrics)),
+    )  # fmt: skip
+    stats = fit.posterior.sample_stats
+    assert stats["diverging"].dtype == bool
+    assert reports[-1]["divergences"] == fit.metrics["divergences"] == stats["diverging"].sum() > 40
+    assert np.isfinite(stats["energy"]).all()
+    assert any("divergent of 80 transitions" in text for text in fit.posterior.diagnostics())
+
+
+# -- precision ---------------------------------------------------------------------------------
+
+
+def test_a_network_is_sampled_in_float64_by_option():
+    x, y = plane()
+    net = tfbdl.BayesianNetwork(dense_net(), "gaussian", num_data=30)
+    options = {"chains": 2, "warmup": 100, "draws": 50, "dtype": "float64"}
+    fit = tfbdl.fit(net, (x, y), engine="nuts", engine_options=options, seed=1)
+    draws = fit.posterior.draws
+    assert {value.dtype.name for value in draws.values()} == {"float64"}
+    w = np.concatenate([draws["dense.kernel"][0, -1, :, 0], draws["dense.bias"][0, -1]])
+    scale = draws["likelihood.scale"][0, -1]
+    outputs = np.c_[x, np.ones(30)].astype("float64") @ w
+    expected = (
+        np.sum(tfd.Normal(outputs, scale).log_prob(y.astype("float64")))
+        + np.sum(tfd.Normal(np.float64(0.0), 1.0).log_prob(w))
+        + tfd.LogNormal(np.float64(0.0), 1.0).log_prob(scale)
+        + np.log(-np.expm1(-scale))  # the softplus' Jacobian
+    )
+    found = fit.posterior.sample_stats["lp"][0, -1]
+    assert found == pytest.approx(float(expected), rel=1e-12)  # float32 would give 1e-7
+    assert keras.config.floatx() == "float32"
+    assert fit.model.net.layers[0].kernel.dtype == "float32"
+    each = np.einsum("ni,cdij->cdnj", x, draws["dense.kernel"]) + draws["dense.bias"][:, :, None]
+    np.testing.assert_allclose(fit.predict(x).mean, each.mean((0, 1)), atol=1e-5)
+
+
+def test_a_net_of_any_kind_is_copied_into_a_precision():
+    layers = keras.layers
+    tokens, numbers = keras.Input((4,), dtype="int32"), keras.Input((2,))
+    parts = [layers.Flatten()(layers.Embedding(5, 2)(tokens)), numbers]
+    hidden = layers.Dense(3, dtype="mixed_float16")(layers.Concatenate()(parts))
+    net = keras.Model([tokens, numbers], layers.Dense(1)(hidden))
+    model = tfbdl.BayesianNetwork(net, "gaussian")
+    x = [np.array([[0, 1, 2, 4]]), np.array([[0.5, -1.0]])]
+    with computing_in("float64", model, None) as (copy, data):
+        assert data is None
+        assert {site.dtype for site in copy.sites} == {"float64"}
+        assert [site.name for site in copy.sites] == [site.name for site in model.sites]
+        assert {layer.compute_dtype for layer in copy.net.layers[1:]} >= {"float64"}
+        np.testing.assert_allclose(copy.net(x), net(x), atol=2e-3)  # the original is in half
+        assert copy.net(x).dtype == "float64"
+    assert net(x).dtype == "float32"
+
+
+def test_a_density_must_be_built_in_the_precision_asked_for():
+    options = {"dtype": "float64", **SHORT}
+    with pytest.raises(errors.ModelError, match=r"Build it in float64.*rate float32, x float32"):
+        tfbdl.fit(gamma(), None, engine="mala", engine_options=options)
+    double = gamma(dtype="float64")
+    fit = tfbdl.fit(double, None, engine="mala", engine_options=options, seed=1)
+    plain = tfbdl.fit(double, None, engine="mala", engine_options=SHORT, seed=1)
+    assert_same_draws(fit, plain)

@@ -6,6 +6,7 @@ import tensorflow as tf
 from gaussian_targets import gaussian
 
 from tfbdl import errors, random
+from tfbdl.inference import driver
 from tfbdl.inference.mcmc import Length, Lockstep, lockstep, sample, sampler, transitions
 from tfbdl.protocols import Context
 
@@ -43,8 +44,7 @@ def kernel():
 def small_chunks(monkeypatch):
     """Ten iterations between reports, however fast the machine is."""
     monkeypatch.setattr(sampler, "FIRST_CHUNK", 10)
-    monkeypatch.setattr(sampler, "CHUNK_SECONDS", 0.0)
-    monkeypatch.setattr(sampler.np, "clip", lambda value, low, high: 9)
+    monkeypatch.setattr(driver.Pace, "took", lambda self, steps, seconds: None)
 
 
 def run(kernel, length=LENGTH, **context):
@@ -189,6 +189,19 @@ def test_live_diagnostics_take_the_worst_of_all_sites():
     assert live["r_hat"] > 1.5
     assert live["ess_bulk"] < 20
     assert sampler.live_diagnostics({"good": good})["r_hat"] < 1.05
+
+
+def test_live_diagnostics_leave_out_what_is_constant_by_structure():
+    rng = np.random.default_rng(0)
+    factor, mean = rng.normal(size=(4, 200, 2, 2)), rng.normal(size=(4, 200))
+    whole = sampler.live_diagnostics({"L": factor[..., 1, :], "m": mean})
+    factor[..., 0, 0], factor[..., 0, 1] = 1.0, 0.0
+    sites = {"L": factor, "m": mean, "simplex": np.ones((4, 200, 1))}
+    assert sampler.live_diagnostics(sites) == whole
+    assert set(whole) == {"r_hat", "ess_bulk"}
+    assert sampler.live_diagnostics({"simplex": sites["simplex"]}) == {}
+    mean[1, 3] = np.nan
+    assert sampler.live_diagnostics(sites) == {}  # no figure hides draws that are not finite
 
 
 def test_seeds_give_streams_of_their_own(kernel):

@@ -10,6 +10,7 @@ import tfbdl
 from tfbdl import errors
 from tfbdl.inference.mcmc import FlatTarget
 from tfbdl.inference.mcmc.starts import starting_points
+from tfbdl.log_density import condition
 
 tfb = tfp.bijectors
 tfd = tfp.distributions
@@ -74,6 +75,35 @@ def test_the_prior_of_a_network_gives_each_chain_its_own_weights():
     log_scale = np.log(values["likelihood.scale"])  # LogNormal(0, 1)
     assert abs(log_scale.mean()) < 4 / np.sqrt(50)
     assert log_scale.std() == pytest.approx(1.0, abs=4 / np.sqrt(100))
+
+
+def test_runs_with_neighbouring_seeds_share_no_start_from_the_prior():
+    target = FlatTarget(network(), (tf.zeros((4, 2)), tf.zeros(4)))
+    starts = [starting_points(target, "prior", 2, seed) for seed in (0, 1, 2**63 - 1)]
+    assert len(np.unique(np.concatenate(starts)[:, 0])) == 6
+    np.testing.assert_array_equal(starts[0], starting_points(target, "prior", 2, 0))
+
+
+def test_a_joint_distribution_is_drawn_from_its_prior_without_its_data():
+    joint = tfd.JointDistributionSequentialAutoBatched(
+        [
+            tfd.Gamma(3.0, 1.0, name="rate"),
+            lambda rate: tfd.Sample(tfd.Normal(rate, 0.1), 2, name="y"),
+            lambda y: tfd.Normal(y[0], 0.1, name="next"),
+        ]
+    )
+    target = FlatTarget(condition(joint, {"y": [50.0, 50.0]}))
+    values = target.constrain(starting_points(target, "prior", 300, seed=2))
+    assert set(values) == {"rate", "next"}
+    error = np.sqrt(3.0 / 300)
+    assert np.mean(values["rate"]) == pytest.approx(3.0, abs=4 * error)  # the prior: y is unread
+    assert np.var(values["rate"]) == pytest.approx(3.0, rel=4 * np.sqrt((2 + 2) / 300))
+    np.testing.assert_allclose(values["next"], 50.0, atol=0.6)  # given the observed y
+
+
+def test_a_log_density_has_no_prior_to_draw_from(target):
+    with pytest.raises(errors.ModelError, match=r"LogDensity cannot draw.*no sample_prior"):
+        starting_points(target, "prior", 2, seed=0)
 
 
 def test_a_model_that_cannot_draw_from_its_prior_says_so():

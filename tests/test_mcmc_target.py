@@ -5,13 +5,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
-from small_models import linear_data, network, network_data
+from small_models import LinearModel, linear_data, network, network_data
 
 import tfbdl
 from tfbdl import errors
 from tfbdl.data import as_dataset
-from tfbdl.inference.mcmc import FlatTarget
+from tfbdl.inference.mcmc import FlatTarget, GaussianTarget
 from tfbdl.inference.mcmc.target import full_batch, is_vectorizable
+from tfbdl.inference.rows import set_num_data
 
 tfb = tfp.bijectors
 tfd = tfp.distributions
@@ -66,6 +67,37 @@ def test_a_density_of_all_chains_at_once_is_that_of_each():
     z = tf.constant(np.random.default_rng(1).normal(size=(3, 5)))
     for a, b in zip(together.log_prob_and_gradient(z), apart.log_prob_and_gradient(z), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12)
+
+
+class Vectorized:
+    """A normal prior N(1, 0.5^2) of w and a likelihood N(3; w, 1), of many states at once."""
+
+    vectorized = True
+    sites = (tfbdl.protocols.Site("w", (), None, "float64"),)
+
+    def init(self, seed):
+        return {"w": tf.constant(0.1 * (seed % 7), tf.float64)}
+
+    def gaussian_prior(self):
+        return {"w": np.float64(1.0)}, {"w": np.float64(0.5)}
+
+    def log_likelihood_total(self, params, batch):
+        return -0.5 * (3.0 - params["w"]) ** 2
+
+    def log_joints(self, params, batch):
+        return self.log_likelihood_total(params, batch) - 2.0 * (params["w"] - 1.0) ** 2
+
+    log_joint = log_joints
+
+
+def test_a_normal_prior_counts_once_in_elliptical_slices():
+    target = GaussianTarget(Vectorized())
+    z = tf.constant([[0.3], [2.0]], tf.float64)
+    expected = -0.5 * (3.0 - z[:, 0]) ** 2
+    np.testing.assert_allclose(target.log_prob(z), expected, rtol=1e-12)
+    np.testing.assert_allclose(target.log_prob_alone(z)[0], expected, rtol=1e-12)
+    joint = FlatTarget(Vectorized()).log_prob(z)
+    np.testing.assert_allclose(joint, expected - 2.0 * (z[:, 0] - 1.0) ** 2, rtol=1e-12)
 
 
 SQUARE = ("exp", "softplus", "sigmoid", "ascending", "scale", "fill_scale_tril")
@@ -181,6 +213,18 @@ def test_one_chain_after_the_other_gives_the_same_numbers():
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-3)
 
 
+def test_one_chain_has_the_numbers_and_shapes_of_many():
+    x, y = (tf.constant(part) for part in network_data())
+    target = FlatTarget(network(dropout=0.0), (x, y))
+    z = target.initial_states(2, 0)
+    compiled = tf.function(target.log_prob_and_gradient)
+    alone, together = compiled(z[:1]), compiled(z)
+    for one, two in zip(alone, together, strict=True):
+        np.testing.assert_allclose(one, two[:1], rtol=1e-4, atol=1e-3)
+    traced = compiled.get_concrete_function(tf.TensorSpec((1, target.dim))).output_shapes
+    assert [shape.as_list() for shape in traced] == [[1], [1, target.dim]]
+
+
 def test_a_model_without_sites_is_refused():
     class Nothing:
         sites = ()
@@ -217,6 +261,24 @@ def test_a_stream_is_gathered_unless_it_has_no_end():
     np.testing.assert_array_equal(batch[1], y)
     with pytest.raises(errors.DataError, match="endless stream"):
         full_batch(None, as_dataset(stream.repeat(), num_rows=60))
+
+
+def test_the_number_of_rows_of_ones_own_model_is_left_as_it_is():
+    model = LinearModel()
+    full_batch(model, as_dataset(tuple(part[:20] for part in linear_data())))
+    assert "num_data" not in vars(model)
+    assert set_num_data(model, 20) == 60
+    frozen = ReadOnly()
+    full_batch(frozen, as_dataset(linear_data()))
+    assert set_num_data(frozen, 60) == 7
+    assert set_num_data(object(), 60) == 60
+    assert set_num_data(network(), None) is None
+
+
+class ReadOnly:
+    """What cannot be told anything."""
+
+    num_data = property(lambda self: 7)
 
 
 def test_weights_of_rows_are_refused():

@@ -6,7 +6,7 @@ import tensorflow as tf
 from gaussian_targets import assert_moments, covariance, gaussian
 
 from tfbdl import diagnostics, random
-from tfbdl.inference.mcmc import Lockstep, adaptation, elliptical_slice, transitions
+from tfbdl.inference.mcmc import Lockstep, adaptation, elliptical_slice, lockstep, transitions
 from tfbdl.inference.mcmc.lockstep import with_room
 from tfbdl.inference.mcmc.trees import Point, kinetic
 
@@ -144,6 +144,25 @@ def test_elliptical_slices_reach_the_exact_posterior(dim):
     )
     cov = np.linalg.inv(np.linalg.inv(noise) + np.diag(stddev**-2.0))
     assert_moments(draws, cov @ (prior_mean / stddev**2), cov)
+
+
+@pytest.mark.parametrize("name", ["hmc", "mala"])
+def test_energies_are_recorded_and_lost_ones_are_divergences(name):
+    kernel, target = KERNELS[name][0], gaussian(np.zeros(10), np.eye(10))
+    stats = lockstep.HAMILTONIAN_STATS
+    _, found = run(target, kernel, 10, step_size=0.2, stats=stats, warmup=0, draws=1000)
+    energy, diverging = (found[..., stats.index(n)] for n in ("energy", "diverging"))
+    assert not diverging.any()
+    # half a chi-square of 10 for the position and of 10 for the momentum: 10, with variance 10
+    assert energy[:, 200:].mean() == pytest.approx(10.0, abs=0.5)
+    assert energy[:, 200:].var() == pytest.approx(10.0, rel=0.2)
+    zeros = tf.zeros((2, 10), tf.float64)
+    point = Point(zeros, zeros, zeros[:, 0])
+    mass = adaptation.start_mass(2, 10, tf.float64, dense=False)
+    steps = tf.constant([0.1, 1e3], tf.float64)
+    move = kernel(target, random.split(random.key(0), 2), point, steps, mass)
+    np.testing.assert_array_equal(move.hamiltonian["diverging"], [False, True])
+    assert move.acceptance[1] == 0.0
 
 
 def test_slices_keep_to_a_half_line():

@@ -364,3 +364,10 @@ def test_batch_norm_trains_on_replicas(replicas):
     assert found["moving_mean"] > 0
     assert found["rng_step"] == 3 * 2  # not once for each replica
     assert found["evaluated"][0] == found["evaluated"][1]
+
+
+@pytest.mark.replicas
+def test_a_replica_without_rows_changes_no_figure_to_nan(replicas):
+    found = replicas["empty"]
+    assert set(found) == {"loss", "nll", "kl", "elbo"}
+    assert np.isfinite(list(found.values())).all()

@@ -54,6 +54,16 @@ def test_sample_takes_each_draw_once_where_there_are_enough(posterior):
     assert np.isin(posterior.sample(250)["a"], DRAWS["a"]).all()
 
 
+@pytest.mark.parametrize("n", [4, 6, 31])
+def test_sample_spreads_evenly_over_the_chains(n):
+    chains = Posterior({"chain": np.repeat(np.arange(4)[:, None], 25, axis=1)})
+    for seed in range(5):
+        counts = np.bincount(chains.sample(n, seed)["chain"], minlength=4)
+        assert np.ptp(counts) <= 1
+    assert len({tuple(chains.sample(6, seed)["chain"]) for seed in range(5)}) > 1
+    assert np.ptp(np.bincount(chains.sample(106)["chain"])) <= 1
+
+
 def test_more_than_there_are_counts_each_draw_equally_but_for_a_rest(posterior):
     _, counts = np.unique(posterior.sample(250)["a"], return_counts=True)
     assert counts.size == 100
@@ -96,6 +106,38 @@ def test_summary_and_datatree_have_a_place_for_each_number(posterior):
     np.testing.assert_array_equal(tree["posterior"]["b"], DRAWS["b"])
     assert "diverging" in tree["sample_stats"]
     assert isinstance(posterior.diagnostics(), list)
+
+
+def test_what_all_draws_share_is_stored_and_held_once(tmp_path):
+    weights = RNG.normal(size=(300, 400)).astype("float32")
+    draws = {
+        "kernel": np.broadcast_to(weights, (2, 50, 300, 400)),
+        "seed": RNG.integers(0, 99, (2, 50)),
+        "bias": np.broadcast_to(np.float32(0.5), (2, 50)),
+    }
+    made = Posterior(draws, {"lp": RNG.normal(size=(2, 50))}, independent=True)
+    made.to_netcdf(tmp_path / "posterior.nc")
+    assert (tmp_path / "posterior.nc").stat().st_size < 2 * weights.nbytes
+    read = Posterior.from_netcdf(tmp_path / "posterior.nc", independent=True)
+    assert list(read.draws) == list(draws)
+    for name, value in draws.items():
+        np.testing.assert_array_equal(read.draws[name], value)
+        assert read.draws[name].dtype == value.dtype
+    assert read.draws["kernel"].strides[:2] == (0, 0)
+    np.testing.assert_array_equal(read.sample_stats["lp"], made.sample_stats["lp"])
+    assert read.independent
+    np.testing.assert_array_equal(read.mean()["kernel"], weights)
+    assert not read.stddev()["kernel"].any()
+    np.testing.assert_array_equal(read.sample(3)["kernel"], np.stack([weights] * 3))
+    assert read.mean()["seed"] == int(draws["seed"].mean())
+
+
+@pytest.mark.parametrize("draws", [{"a": np.broadcast_to(1.5, (1, 9))}, DRAWS])
+def test_draws_are_stored_and_read(draws, tmp_path):
+    Posterior(draws).to_netcdf(tmp_path / "posterior.nc")
+    read = Posterior.from_netcdf(tmp_path / "posterior.nc")
+    for name, value in draws.items():
+        np.testing.assert_array_equal(read.draws[name], value)
 
 
 @pytest.mark.parametrize(

@@ -133,6 +133,20 @@ def test_quantiles_are_those_of_the_mixture(model, scale):
             assert row[i, 0] == pytest.approx(exact, abs=1e-4 + 1e-6 / density)
 
 
+@pytest.mark.parametrize("df", [1.2, 2.0])  # the variance is infinite
+def test_intervals_of_heavy_tails_are_finite_and_right(df):
+    model = linear("student_t", df=df, scale=0.3, target_scale=20.0, target_mean=5.0)
+    w = weights(draws=1)
+    p = with_draws(model, w)
+    low, high = p.interval(0.9)
+    locs = 5.0 + 20.0 * (X @ w[0])
+    half = scipy.stats.t(df, scale=6.0).ppf(0.95)
+    np.testing.assert_allclose(low, locs - half, rtol=1e-4)
+    np.testing.assert_allclose(high, locs + half, rtol=1e-4)
+    assert np.isinf(p.aleatoric).all()
+    assert evaluation.evaluate(p, locs)["coverage_90"] == 1.0
+
+
 def test_quantile_of_one_level_has_the_shape_of_the_mean(wide):
     p = with_draws(wide, weights(3))
     low, high = p.interval(0.8)
@@ -343,3 +357,12 @@ def test_scores_of_classes(classes):
     assert scores["brier"] == pytest.approx(((probs - np.eye(4)[y]) ** 2).sum(1).mean(), rel=1e-5)
     one_hot = evaluation.evaluate(with_draws(classes, w), np.eye(4)[y])
     assert one_hot == pytest.approx(scores)
+
+
+def test_a_bernoulli_has_the_probabilities_of_both_classes():
+    p = with_draws(linear("bernoulli", units=2), weights(2))
+    ones = (1 / (1 + np.exp(-(X @ weights(2))))).mean(0)
+    assert p.class_probs.shape == (11, 2, 2)
+    np.testing.assert_allclose(p.class_probs, np.stack([1 - ones, ones], -1), rtol=1e-5)
+    probs, labels = p.class_pairs(np.eye(2)[np.arange(11) % 2])
+    assert (probs.shape, labels.tolist()[:4]) == ((22, 2), [1, 0, 0, 1])

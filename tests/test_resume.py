@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 from small_models import (
     LinearModel,
     assert_same,
@@ -130,6 +131,15 @@ def test_a_run_stopped_at_any_step_resumes_to_the_same_bits(tmp_path, uninterrup
     assert "Stop: at step" in status.message
     assert_same(uninterrupted, resume_linear(tmp_path / "run"))
     assert RunFolder(tmp_path / "run").status().state == "done"
+
+
+def test_a_run_of_forty_steps_an_epoch_resumes_to_the_same_bits(tmp_path):
+    options = {"batch_size": 1, "validation_split": 1 / 3, "epochs": 3}
+    whole = fit_linear(**options)
+    with pytest.raises(Stop):
+        fit_linear(tmp_path / "run", stop_at(100), **options)
+    assert RunFolder(tmp_path / "run").checkpoints().steps()[-1] == 2
+    assert_same(whole, resume_linear(tmp_path / "run"))
 
 
 def test_a_run_may_be_stopped_many_times(tmp_path, uninterrupted):
@@ -298,6 +308,18 @@ def test_networks_are_told_apart_by_what_the_run_starts_from():
     assert fingerprint(one, initial="current") == fingerprint(one.clone(), initial="current")
 
 
+def test_a_run_from_trained_weights_counts_its_own_steps():
+    from tfbdl import planning, run
+
+    model = network()
+    model.rng_step.assign(12)
+    spec = tfbdl.specs.RunSpec(model=None, seed=1, engine_options={"initial": "current"})
+    plan = planning.plan(spec, offered=planning.offered(model), default_engine="variational")
+    copy = run._own_copy(plan, model)
+    assert (int(model.rng_step), int(copy.rng_step)) == (12, 0)
+    np.testing.assert_array_equal(copy.get_weights()[0], model.get_weights()[0])
+
+
 def test_log_densities_are_told_apart_by_their_values():
     from tfbdl import fingerprints
 
@@ -306,6 +328,77 @@ def test_log_densities_are_told_apart_by_their_values():
 
     assert fingerprints.of_model(target(1.0)) == fingerprints.of_model(target(1.0))
     assert fingerprints.of_model(target(1.0)) != fingerprints.of_model(target(1.1))
+
+
+class Ridge(LinearModel):
+    """With a prior of its own width."""
+
+    def __init__(self, alpha):
+        super().__init__()
+        self.alpha = alpha
+
+    def init(self, seed):
+        return {"w": tf.constant(0.5)}
+
+    def log_joint(self, params, batch):
+        return super().log_joint(params, batch) - self.alpha * params["w"] ** 2
+
+
+def test_log_joints_of_data_are_told_apart_by_their_values(tmp_path):
+    from tfbdl import fingerprints
+    from tfbdl.data import as_dataset
+
+    x, y = linear_data()
+    stream = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(60).batch(15)
+    for data in (as_dataset((x, y)), as_dataset(stream)):
+        prints = [fingerprints.of_model(Ridge(alpha), data) for alpha in (1.0, 1.0, 2.0)]
+        assert prints[0] == prints[1] != prints[2]
+    with pytest.raises(Stop):
+        tfbdl.fit(
+            Ridge(1.0), (x, y), engine="variational", out=tmp_path / "run", on_step=stop_at(1)
+        )
+    with pytest.raises(errors.RunError, match="This model is another"):
+        tfbdl.resume(tmp_path / "run", model=Ridge(2.0), data=(x, y))
+
+
+def test_a_shuffled_stream_is_known_again():
+    from tfbdl import fingerprints
+    from tfbdl.data import as_dataset
+
+    def prints(rows, size):
+        x, y = linear_data()
+        stream = tf.data.Dataset.from_tensor_slices((x[:rows], y[:rows])).shuffle(60).batch(size)
+        return fingerprints.of_data(as_dataset(stream))
+
+    assert prints(60, 15) == prints(60, 15)
+    assert len({prints(60, 15), prints(60, 20), prints(45, 15)}) == 3
+
+
+def test_a_cancelled_extension_leaves_the_run_as_it_was_and_is_gone_on_with(tmp_path):
+    def target():
+        return tfbdl.LogDensity(lambda x: -0.5 * x**2, {"x": ()})
+
+    def sample(draws, out=None):
+        options = {"chains": 1, "warmup": 0, "draws": draws, "step_size": 1.0}
+        return tfbdl.fit(
+            target(), None, engine="random_walk", engine_options=options, seed=1, out=out
+        )
+
+    path = tmp_path / "run"
+    first = sample(50, path)
+    record = RunFolder(path).read_record()
+    with pytest.raises(errors.RunCancelled):
+        tfbdl.resume(path, model=target(), draws=40, on_step=stop_at(1, errors.RunCancelled))
+    assert RunFolder(path).status().state == "cancelled"
+    after = RunFolder(path).read_record()
+    assert {**after, "goal": None} == {**record, "goal": None}
+    loaded = tfbdl.load(path)
+    np.testing.assert_array_equal(loaded.posterior.draws["x"], first.posterior.draws["x"])
+    assert loaded.spec.engine_options["draws"] == 50
+    whole = tfbdl.resume(path, model=target())
+    np.testing.assert_array_equal(whole.posterior.draws["x"], sample(90).posterior.draws["x"])
+    assert "goal" not in RunFolder(path).read_record()
+    assert tfbdl.load(path).spec.engine_options["draws"] == 90
 
 
 def test_data_of_any_kind_are_told_apart(tmp_path):

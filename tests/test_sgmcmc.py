@@ -13,7 +13,7 @@ import tfbdl
 from tfbdl import errors
 from tfbdl.checkpoints import CheckpointStore
 from tfbdl.data import as_dataset
-from tfbdl.inference import sgmcmc
+from tfbdl.inference import driver, sgmcmc
 from tfbdl.inference.sgmcmc import sampler
 from tfbdl.protocols import Context
 
@@ -45,7 +45,7 @@ def test_polynomial_schedule_is_welling_and_tehs():
 def test_cyclical_run_keeps_draws_at_the_ends_of_cycles():
     seen = []
     options = SgldOptions(
-        chains=2, burn_in=5, draws=6, thin=2, cycles=3, schedule="cyclical", step_size=0.1
+        chains=2, warmup=5, draws=6, thin=2, cycles=3, schedule="cyclical", step_size=0.1
     )
     context = Context(seed=1, on_step=lambda metrics: seen.append(dict(metrics)))
     result = Sgld(options).fit(correlated_gaussian(), None, context)
@@ -61,7 +61,7 @@ def test_cyclical_run_keeps_draws_at_the_ends_of_cycles():
 WHOLE = {  # an option of everything that has a state
     "chains": 2,
     "warm_start": 90,
-    "burn_in": 40,
+    "warmup": 40,
     "draws": 40,
     "thin": 3,
     "batch_size": 16,
@@ -100,7 +100,7 @@ def cancel_at(step):
 
 def test_same_seed_gives_the_same_bits_in_chunks_of_any_size(monkeypatch, uninterrupted):
     monkeypatch.setattr(sampler, "FIRST_CHUNK", 7)
-    monkeypatch.setattr(sampler, "CHUNK_SECONDS", 0.0)
+    monkeypatch.setattr(driver, "CHUNK_SECONDS", 0.0)
     steps = []
     again = fit_linear(on_step=lambda metrics: steps.append(metrics["step"]))
     assert_equal(uninterrupted, again)
@@ -116,7 +116,7 @@ def test_run_cancelled_time_and_again_resumes_to_the_same_bits(
     tmp_path, monkeypatch, uninterrupted
 ):
     monkeypatch.setattr(sampler, "FIRST_CHUNK", 23)
-    monkeypatch.setattr(sampler, "CHUNK_SECONDS", 0.0)
+    monkeypatch.setattr(driver, "CHUNK_SECONDS", 0.0)
     for step in (30, 200, 500):  # in the warm start, the first cycle, and among the draws
         store = CheckpointStore(tmp_path)
         with pytest.raises(errors.RunCancelled):
@@ -144,7 +144,7 @@ def test_minibatch_posterior_of_a_linear_model_is_near_the_exact_one():
         control_variate="fixed",
         warm_start=300,
         chains=16,
-        burn_in=500,
+        warmup=500,
         draws=500,
         thin=10,
         step_size=2e-4,
@@ -161,7 +161,7 @@ def test_network_learns_a_sinusoid_from_minibatches():
     y = (np.sin(2 * x[:, 0]) + 0.1 * rng.normal(size=200)).astype("float32")
     layers = [keras.Input((1,)), keras.layers.Dense(20, "tanh"), keras.layers.Dense(1)]
     model = tfbdl.BayesianNetwork(keras.Sequential(layers), "gaussian")
-    options = SghmcOptions(chains=2, warm_start=1000, burn_in=500, draws=60, thin=10, batch_size=50)
+    options = SghmcOptions(chains=2, warm_start=1000, warmup=500, draws=60, thin=10, batch_size=50)
     posterior = Sghmc(options).fit(model, as_dataset((x, y)), Context(seed=3)).posterior
     assert posterior.draws["dense.kernel"].shape == (2, 60, 1, 20)
     grid = np.linspace(-1.9, 1.9, 50, dtype="float32")[:, np.newaxis]
@@ -193,11 +193,41 @@ def test_noise_estimate_must_be_below_friction():
         Sghmc(options).fit(correlated_gaussian(), None, Context())
 
 
-def test_streams_and_weighted_rows_are_refused():
+def test_a_stream_that_ends_is_gathered():
     x, y = linear_data()
-    stream = as_dataset(tf.data.Dataset.from_tensor_slices((x, y)).batch(10))
-    with pytest.raises(errors.DataError, match="a stream of batches"):
-        stochastic_density(Line(), stream, 8)
+    stream = tf.data.Dataset.from_tensor_slices((x, y)).batch(7)
+    density = stochastic_density(Line(), as_dataset(stream), 8)
+    for found, expected in zip(density.data, (x, y), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_the_number_of_rows_that_a_model_was_given_counts():
+    layers = [keras.Input((1,)), keras.layers.Dense(1)]
+    told = tfbdl.BayesianNetwork(keras.Sequential(layers), "gaussian", num_data=1000)
+    counted = tfbdl.BayesianNetwork(keras.Sequential(layers), "gaussian")
+    for model, expected in ((told, 1000), (counted, 60)):
+        stochastic_density(model, as_dataset(linear_data()), 8)
+        assert model.num_data == expected
+    line = Line()
+    stochastic_density(line, as_dataset(linear_data()), 8)
+    assert "num_data" not in vars(line)
+
+
+def test_warmup_is_the_word_for_steps_that_are_not_kept():
+    made = tfbdl.plan(correlated_gaussian(), engine="sgld", engine_options={"warmup": 7})
+    assert (made.engine_options.warmup, made.engine_options.chains) == (7, 4)
+    with pytest.raises(errors.OptionsError, match=r"no 'burn_in'.*warmup"):
+        tfbdl.plan(correlated_gaussian(), engine="sgld", engine_options={"burn_in": 7})
+
+
+def test_endless_streams_and_weighted_rows_are_refused():
+    x, y = linear_data()
+    stream = tf.data.Dataset.from_tensor_slices((x, y)).batch(10).repeat()
+    with pytest.raises(errors.DataError, match="endless stream"):
+        stochastic_density(Line(), as_dataset(stream, num_rows=60), 8)
+    uneven = as_dataset({"a": x, "b": x[:20]})
+    with pytest.raises(errors.DataError, match=r"parts of one length.*\[20, 60\]"):
+        stochastic_density(Line(), uneven, 8)
     weighted = as_dataset((x, y, np.ones(60, "float32")))
     with pytest.raises(errors.DataError, match="sample_weight"):
         stochastic_density(Line(), weighted, 8)

@@ -104,7 +104,7 @@ def test_constrained_site_is_sampled_with_its_jacobian():
         bijectors={"tau": tfb.Exp()},
         dtype="float64",
     )
-    options = SghmcOptions(chains=64, burn_in=500, draws=2000, thin=8, step_size=0.01, friction=0.1)
+    options = SghmcOptions(chains=64, warmup=500, draws=2000, thin=8, step_size=0.01, friction=0.1)
     draws = Sghmc(options).fit(target, None, Context(seed=2)).posterior.draws["tau"]
     assert draws.min() > 0.0
     # without the Jacobian the mean would be 3/2

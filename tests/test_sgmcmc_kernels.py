@@ -27,12 +27,12 @@ def covariance(engine, seed=1):
 
 
 def sgld_engine(**options):
-    given = {"chains": 64, "burn_in": 300, "draws": 3000, "thin": 4, "step_size": 0.5}
+    given = {"chains": 64, "warmup": 300, "draws": 3000, "thin": 4, "step_size": 0.5}
     return Sgld(SgldOptions(**{**given, **options}))
 
 
 def sghmc_engine(**options):
-    given = {"chains": 64, "burn_in": 500, "draws": 3000, "thin": 8, "step_size": 0.05}
+    given = {"chains": 64, "warmup": 500, "draws": 3000, "thin": 8, "step_size": 0.05}
     return Sghmc(SghmcOptions(**{**given, "friction": 0.2, **options}))
 
 
@@ -71,7 +71,7 @@ def test_temperature_multiplies_the_covariance():
 
 def test_without_noise_the_covariance_collapses():
     """The negative control: what is left is an ascent to the one mode."""
-    assert np.abs(covariance(sghmc_engine(temperature=0.0, burn_in=2000, thin=1))).max() < 1e-6
+    assert np.abs(covariance(sghmc_engine(temperature=0.0, warmup=2000, thin=1))).max() < 1e-6
 
 
 def test_sghmc_velocity_has_the_variance_of_its_own_discretisation():
@@ -155,7 +155,7 @@ def test_psgld_needs_its_correction_where_the_preconditioner_follows_the_state()
 
 def test_psgld_engine_samples_the_gaussian_with_small_steps():
     engine = Psgld(
-        PsgldOptions(chains=64, burn_in=20_000, draws=3000, thin=10, step_size=0.05, decay=0.9999)
+        PsgldOptions(chains=64, warmup=20_000, draws=3000, thin=10, step_size=0.05, decay=0.9999)
     )
     # 3 % of discretisation, about as much of noise
     np.testing.assert_allclose(covariance(engine), SIGMA, rtol=0.08)

@@ -76,6 +76,20 @@ def test_classifier_keeps_labels_and_gives_probabilities() -> None:
     assert set(classifier.predict(x)) == {"left", "right"}
 
 
+def test_classifier_with_one_logit_gives_both_probabilities() -> None:
+    y = np.arange(100) % 2
+    x = np.where(y == 0, -2.0, 2.0)[:, np.newaxis]
+    classifier = BayesianClassifier(
+        model_options={"hidden": (), "likelihood": "bernoulli"},
+        engine_options={"epochs": 100, "batch_size": 100, "learning_rate": 0.1},
+    ).fit(x, np.array(["left", "right"])[y])
+    probs = classifier.predict_proba(x)
+    assert probs.shape == (100, 2)
+    assert probs.sum(axis=1) == pytest.approx(np.ones(100))
+    assert list(classifier.predict(x)[:2]) == ["left", "right"]
+    assert probs[0, 0] > 0.9 > 0.1 > probs[0, 1]  # four units apart, without noise
+
+
 def test_pipeline_in_a_grid_search_prefers_the_model_that_can_learn() -> None:
     x, y = line(60)
     pipeline = make_pipeline(StandardScaler(), BayesianRegressor(model_options={"hidden": ()}))
@@ -108,5 +122,7 @@ def test_estimator_refuses_nan_before_fitting(estimator: Any) -> None:
 
 
 def test_classifier_refuses_one_class() -> None:
-    with pytest.raises(ValueError, match=r"two classes at least. Received: one class, 'a'"):
+    with pytest.raises(
+        tfbdl.errors.DataError, match=r"two classes at least. Received: one class, 'a'"
+    ):
         BayesianClassifier(**QUICK).fit([[0.0], [1.0]], np.array(["a", "a"], dtype=object))

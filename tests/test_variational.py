@@ -127,10 +127,12 @@ def plain():
 
 def test_on_step_receives_steps_in_order():
     seen = []
-    found = fit_linear(None, seen.append, epochs=3, steps_per_execution=2, validation_split=0.25)
+    options = {"batch_size": 10, "steps_per_execution": 3, "validation_split": 1 / 3}
+    found = fit_linear(None, seen.append, epochs=3, **options)
     steps = [metrics["step"] for metrics in seen]
-    assert steps == [2, 3, 3, 5, 6, 6, 8, 9, 9]  # 45 rows in batches of 15; the end of an epoch
-    assert {metrics["steps"] for metrics in seen} == {9}
+    # 40 rows in batches of 10: two executions an epoch, and its end
+    assert steps == [2, 4, 4, 6, 8, 8, 10, 12, 12]
+    assert {metrics["steps"] for metrics in seen} == {12}
     assert {"loss", "elbo"} <= set(seen[0])
     assert seen[-1]["val_loss"] == found.history["val_loss"][-1]
 
@@ -147,11 +149,39 @@ def test_steps_per_execution_changes_no_bit(plain):
     assert_same(plain, fit_linear(epochs=3, steps_per_execution=1))
 
 
+@pytest.mark.parametrize("most", [None, 32, 3])
+def test_an_epoch_of_any_number_of_steps_makes_just_these(most, monkeypatch):
+    kept = []
+    monkeypatch.setattr(Variational, "_trainable", keep(Variational._trainable, kept))
+    # 40 rows in batches of one: 32 steps an execution do not divide them
+    options = {"batch_size": 1, "validation_split": 1 / 3, "steps_per_execution": most}
+    seen = []
+    fit_linear(None, seen.append, epochs=2, learning_rate=0.01, **options)
+    assert int(kept[0].step.numpy()) == 80
+    assert int(kept[0].optimizer.iterations) == 80
+    assert seen[-1]["step"] == seen[-1]["steps"] == 80
+
+
+def test_rows_kept_for_validation_are_not_counted(monkeypatch):
+    kept = []
+    monkeypatch.setattr(Variational, "_trainable", keep(Variational._trainable, kept))
+    model = LinearModel()
+    options = {"epochs": 1, "validation_split": 0.25}
+    tfbdl.fit(model, linear_data(), engine="variational", engine_options=options)
+    assert kept[0].target.num_data == 45
+    assert model.num_data == 60
+    model.num_data = 1000  # other than that of the rows: it was meant
+    tfbdl.fit(model, linear_data(), engine="variational", engine_options=options)
+    assert kept[1].target.num_data == 1000
+
+
 def test_validation_changes_no_training(plain):
     x, y = linear_data()
     train = as_dataset((x[:45], y[:45]))
     options = {"epochs": 3, "batch_size": 15}
-    alone = tfbdl.fit(LinearModel(), train, engine="variational", engine_options=options, seed=4)
+    model = LinearModel()
+    model.num_data = 45  # which the engine tells a copy where it keeps rows for validation
+    alone = tfbdl.fit(model, train, engine="variational", engine_options=options, seed=4)
     split = fit_linear(epochs=3, validation_split=0.25)
     assert alone.history["loss"] == split.history["loss"]
     assert len(split.history["val_loss"]) == 3

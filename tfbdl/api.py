@@ -51,7 +51,9 @@ def fit(
         data_options: Of a data set given by name or file; ``target`` and ``features`` of a frame.
         seed: Decides every random number of the run.
         out: A folder for the run: checkpoints, metrics, and what ``load`` reads.
-        on_step: Called with a mapping of metrics after each step; what it raises ends the run.
+        on_step: Called with a mapping of metrics now and then: after a chunk of Markov chain
+            iterations, after ``steps_per_execution`` training steps. ``step`` says how far the
+            run is, ``steps`` how long it will be. What it raises ends the run.
 
     Returns:
         The Fit: model, posterior, history and metrics.
@@ -150,7 +152,7 @@ def execute(
 
 
 def resume(
-    path: str | os.PathLike[str],
+    dir: str | os.PathLike[str],  # noqa: A002 - a word that users type
     *,
     model: Any = None,
     data: Any = None,
@@ -160,7 +162,7 @@ def resume(
     """Go on with a stopped run from its last whole checkpoint, to the result it would have had.
 
     Args:
-        path: The run's folder.
+        dir: The run's folder.
         model: The same object as before, if the run was made from one.
         data: The same data as before, if it was given as an object.
         draws: For engines with draws: how many more than the run has.
@@ -170,7 +172,7 @@ def resume(
         RunError: If there is no such run, or the objects are missing or others than before.
         CheckpointError: If no checkpoint is whole.
     """
-    folder = RunFolder(Path(path))
+    folder = RunFolder(Path(dir))
     spec = folder.read_spec()
     from . import _backend, run  # noqa: F401 - the gate, then TensorFlow
 

@@ -103,7 +103,7 @@ def list_(
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="[KIND:]NAME, such as bbb or engine:laplace.")],
+    name: Annotated[str, typer.Argument(help="[KIND:]NAME, such as bbb or prior:laplace.")],
 ) -> None:
     """Show one model, engine, prior or data set with its options."""
     wanted, _, rest = name.rpartition(":")
@@ -161,12 +161,14 @@ def run(
     spec = _cli_options.run_spec(base, names, ctx.obj, seed)
     planning.plan(spec)  # refuses before anything is shown, made or loaded
     if out is None:
-        out = _pending_folder(source) or runs.unused_path(DEFAULT_ROOT, str(spec.model))
-    with _working(str(spec.model)) as on_step:
+        out = _pending_folder(source) or runs.new_folder(DEFAULT_ROOT, str(spec.model))
+    folder = runs.RunFolder(out).create(pending=True)
+    folder.write_spec(spec)  # seen at once, and kept if loading TensorFlow fails
+    with _working(str(spec.model), folder.log_path) as on_step:
         from . import api
 
         fit = api.execute(spec, out=out, on_step=on_step)
-    _print_outcome(fit, out)
+    _print_outcome(fit, folder)
 
 
 @app.command()
@@ -177,12 +179,13 @@ def resume(
     """Go on with a run that was stopped, from its last whole checkpoint."""
     from . import runs
 
-    spec = runs.RunFolder(folder).read_spec()
-    with _working(spec.model or "model") as on_step:
+    run_folder = runs.RunFolder(folder)
+    spec = run_folder.read_spec()
+    with _working(spec.model or "model", run_folder.log_path) as on_step:
         from . import api
 
         fit = api.resume(folder, draws=draws, on_step=on_step)
-    _print_outcome(fit, folder)
+    _print_outcome(fit, run_folder)
 
 
 @app.command()
@@ -264,14 +267,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 @contextmanager
-def _working(title: str) -> Iterator[Any]:
-    """Show progress, warnings in one line each, and none of TensorFlow's start messages."""
+def _working(title: str, log: Path) -> Iterator[Any]:
+    """Show progress, warnings in one line each, and none of TensorFlow's start messages.
+
+    All but the progress bar goes to the run's log too.
+    """
+    from . import _cli_log
+
     _quieten()
 
     def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
         typer.echo(f"tfbdl: warning: {message}", err=True)
 
-    with warnings.catch_warnings(), _cli_views.progress(title) as on_step:
+    with (
+        warnings.catch_warnings(),
+        _cli_views.progress(title) as on_step,
+        _cli_log.logged(log),
+    ):
         warnings.showwarning = show_warning
         yield on_step
 
@@ -298,11 +310,14 @@ def _draw(folder: Path, *, wanted: bool) -> None:
         typer.echo(f"picture: {path}")
 
 
-def _print_outcome(fit: Any, out: Path) -> None:
-    if fit.metrics:
-        _cli_views.print_metrics(fit.metrics, "metrics")
-    _cli_views.print_diagnostics(fit.diagnostics())
-    typer.echo(f"run folder: {out}")
+def _print_outcome(fit: Any, folder: Any) -> None:
+    from . import _cli_log
+
+    with _cli_log.logged(folder.log_path):
+        if fit.metrics:
+            _cli_views.print_metrics(fit.metrics, "metrics")
+        _cli_views.print_diagnostics(fit.diagnostics())
+        typer.echo(f"run folder: {folder.path}")
 
 
 def _pending_folder(source: Path | None) -> Path | None:

@@ -141,7 +141,7 @@ def expected_text(field: OptionField) -> str:
             "int": "an integer",
             "float": "a finite number",
             "str": "a text",
-            "list": f"a list of {field.item} values parted by commas",
+            "list": f"a list of {field.item} values separated by commas",
         }[field.kind]
     bounds = []
     if field.low is not None:

@@ -163,6 +163,8 @@ def verdicts(
 
     Args:
         draws: Site name -> ``[chain, draw, ...]``.
+            An element with one value in all draws of all chains is taken for a constant of the
+            model, unless no element of its site moves.
         sample_stats: ArviZ' names -> ``[chain, draw]``; ``diverging``, ``energy`` and
             ``reached_max_treedepth`` are read where they are present.
         max_elements: Of a larger site so many elements, evenly spaced, are looked at.
@@ -307,7 +309,7 @@ def _site_verdicts(
     if broken.any():
         yield f"draws that are not finite for {worst(broken, broken * 1.0)}: do not use"
     stuck = table["sd"] == 0
-    if stuck.any():
+    if stuck.all():  # some among others are constants, such as the zeros of a triangular matrix
         yield f"no movement at all for {worst(stuck, stuck * 1.0)}: all draws are equal"
     high = table["r_hat"] > R_HAT_LIMIT
     if high.any():

@@ -13,7 +13,7 @@ class TfbdlError(Exception):
         return str(self.args[0]) if self.args else ""
 
 
-class UnknownNameError(TfbdlError, KeyError):
+class UnknownNameError(TfbdlError, KeyError, ValueError):
     """A name (of a model, an engine, a prior, ...) that nothing installed provides."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:

@@ -46,16 +46,7 @@ def _of_numbers(predictive: Predictive, y: np.ndarray) -> dict[str, float]:
 
 
 def _of_classes(predictive: Predictive, y: np.ndarray) -> dict[str, float]:
-    probs = predictive.probs
-    if predictive.model.likelihood.name == "bernoulli":
-        probs = probs.reshape(len(probs), -1)
-        probs = np.stack([1.0 - probs, probs], axis=-1).reshape(-1, 2)
-        labels = y.reshape(-1).astype(int)
-    else:
-        classes = probs.shape[-1]
-        one_hot = y.shape == probs.shape
-        labels = (y.argmax(axis=-1) if one_hot else y).reshape(-1).astype(int)
-        probs = probs.reshape(-1, classes)
+    probs, labels = predictive.class_pairs(y)
     return {
         "error": float(np.mean(probs.argmax(axis=-1) != labels)),
         "brier": float(calibration.brier(probs, labels)),

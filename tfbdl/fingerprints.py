@@ -10,27 +10,36 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from . import functional
 from .data import Dataset
 from .errors import RunError
 from .specs import RunSpec
 
+ROWS = 16
+"""Rows that tell one log joint from another."""
+
 _TRANSIENT = ("name", "shared_object_id", "compile_config")
 
 
-def of_model(model: Any) -> str:
+def of_model(model: Any, data: Dataset | None = None) -> str:
     """A sha256 of what a run starts from: class, configuration, and weights or starting density.
 
     Args:
         model: The run's own copy, before training. Where the copy begins anew from the seed, the
             weights of the original play no part.
+        data: What it is fitted to. A log joint of data is known by its value at the start on the
+            first rows, or on rows of ones where the data is a stream, which may be shuffled.
     """
-    return _digest(_parts_of_model(model))
+    return _digest(_parts_of_model(model, data))
 
 
 def of_data(data: Any) -> str:
-    """A sha256 of a Dataset with its test rows, or of a mapping of arrays."""
+    """A sha256 of a Dataset with its test rows, or of a mapping of arrays.
+
+    A stream is known by shapes, dtypes and length alone: see ``Dataset.fingerprint``.
+    """
     if isinstance(data, Dataset):
         parts: list[tuple[str, Any]] = [("train", data.fingerprint())]
         if data.x_test is not None:
@@ -83,7 +92,7 @@ def check(spec: RunSpec, given: Mapping[str, str]) -> None:
             )
 
 
-def _parts_of_model(model: Any) -> Iterator[tuple[str, Any]]:
+def _parts_of_model(model: Any, data: Dataset | None) -> Iterator[tuple[str, Any]]:
     yield "class", type(model).__qualname__
     if isinstance(model, keras.Model):
         with contextlib.suppress(Exception):  # without a plain configuration its weights count
@@ -98,6 +107,22 @@ def _parts_of_model(model: Any) -> Iterator[tuple[str, Any]]:
     if getattr(model, "takes_no_data", False):  # the density itself: its value at the start
         value = float(model.log_joint(model.init(0)))
         yield "log_joint", f"{value:.6g}"
+    elif data is not None and hasattr(model, "log_joint"):
+        with contextlib.suppress(Exception):  # one that takes only whole data goes by its sites
+            value = float(model.log_joint(model.init(0), _some_rows(data)))
+            yield "log_joint", f"{value:.6g}"
+
+
+def _some_rows(data: Dataset) -> Any:
+    """A small batch, the same at each time: ``x`` or ``(x, y)``."""
+    if data.stream is not None:
+        spec = data.stream.element_spec
+        ones = tf.nest.map_structure(
+            lambda part: tf.ones([n or 1 for n in part.shape], part.dtype), spec
+        )
+        return ones[:2] if isinstance(ones, tuple) else ones
+    parts = data.x if data.y is None else (data.x, data.y)
+    return tf.nest.map_structure(lambda part: tf.convert_to_tensor(part[:ROWS]), parts)
 
 
 def _without_names(config: Any, names: Mapping[str, str]) -> Any:

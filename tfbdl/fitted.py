@@ -12,8 +12,11 @@ import keras
 import numpy as np
 
 from . import evaluation, functional, planning, registry, runs
-from .data import DataInfo, as_dataset, check_like
-from .errors import CheckpointError, ModelError, RunError
+from .data import DataInfo, Dataset, as_dataset, check_like
+from .data.columns import is_frame
+from .data.retarget import labels_as_given
+from .data.streams import is_stream
+from .errors import CheckpointError, DataError, ModelError, RunError
 from .manifests import write_atomically
 from .posterior import Posterior, SurrogatePosterior
 from .predictive import Predictive
@@ -28,7 +31,10 @@ class Fit:
     """What a run gives back.
 
     Attributes:
-        model: The trained model (a copy of the object that was given).
+        model: The fitted model (a copy of the object that was given). A BayesianNetwork after an
+            engine that gives draws (``nuts``, ``sgld``, ``ensemble``) averages over these in
+            ``predict`` and ``predictive``; its weights, and a ``.keras`` file of it, are one of
+            the draws, and its own ``posterior`` was not trained.
         posterior: Its posterior, or None if the model has none.
         history: Metric name -> values after each epoch or step.
         metrics: Figures of the run; on test rows where the data has any, else named ``train_...``.
@@ -52,6 +58,8 @@ class Fit:
         self.model, self.posterior = model, posterior
         self.history, self.metrics = dict(history), dict(metrics)
         self.spec, self.info, self.path = spec, info, path
+        if hasattr(model, "adopt") and not isinstance(posterior, SurrogatePosterior | None):
+            model.adopt(posterior)
         self.given: tuple[Any, Any] = (None, None)  # the objects of the run, to extend it with
         self.checkpoints: Any = None  # of a run without a folder
         self._why_no_model = why_no_model
@@ -65,7 +73,8 @@ class Fit:
         """The predictive distribution at ``x``, over draws of the posterior.
 
         Args:
-            x: Inputs, in any form that ``tfbdl.fit`` takes.
+            x: Inputs: an array, a mapping, a frame with the columns of training, or batches that
+                end (a Dataset, a tf.data.Dataset, a PyDataset), of which the inputs are taken.
             draws: Number of draws.
             seed: Of the draws.
             **options: ``keep`` and ``batch_size`` of Predictive.
@@ -82,7 +91,7 @@ class Fit:
                 "tfbdl.resume(dir, model=..., data=...) or tfbdl.fit with the object again."
             )
         if self.info is not None and self.info.x_shape is not None:
-            x, _ = check_like(self.info, x)
+            x, _ = check_like(self.info, _gathered(x).x if _is_batched(x) else x)
         if hasattr(self.model, "likelihood") and hasattr(self.model, "outputs") and self.posterior:
             return Predictive(self.model, self.posterior, x, draws, seed, **options)
         if hasattr(self.model, "predictive"):
@@ -94,20 +103,39 @@ class Fit:
         """Score predictions on data: see ``tfbdl.evaluation.evaluate``.
 
         Args:
-            data: ``(x, y)``, or a Dataset, whose test rows count if it has any.
+            data: ``(x, y)``, batches of such that end, a frame with the columns of training, or a
+                Dataset, whose test rows count if it has any.
             draws: Number of draws.
             seed: Of the draws.
+
+        Raises:
+            ModelError: As ``predict``.
+            DataError: If there are no targets, each row has a weight, or the data do not look
+                like those of training.
         """
         x, y = self._rows(data)
         return evaluation.evaluate(self.predict(x, draws, seed), y)
 
     def _rows(self, data: Any) -> tuple[Any, Any]:
-        if isinstance(data, tuple) and len(data) == 2 and self.info is not None:
-            return check_like(self.info, *data)
-        dataset = as_dataset(data)
-        if dataset.y_test is not None:
-            return dataset.x_test, dataset.y_test
-        return dataset.x, dataset.y
+        """The inputs and targets to score, with the labels of training."""
+        if self.info is None or self.info.y_shape is None:
+            raise DataError("The run had no targets, so there is nothing to score predictions on.")
+        if isinstance(data, tuple):
+            x, y, weight = (*data, None, None)[:3]
+        else:
+            columns = {"target": self.info.target_names, "features": self.info.feature_names}
+            rows = _gathered(data, **(columns if is_frame(data) else {}))
+            if rows.y_test is not None:
+                rows = Dataset(x=rows.x_test, y=rows.y_test, info=rows.info)
+            x, y, weight = rows.x, labels_as_given(rows), rows.sample_weight
+        if y is None:
+            raise DataError(
+                "Predictions are scored on targets. Expected (x, y), or data with targets. "
+                f"Received: {type(data).__name__} without targets."
+            )
+        if weight is not None:
+            raise DataError("evaluate counts each row once. Received: a sample_weight.")
+        return check_like(self.info, x, y)
 
     def extend(self, draws: int) -> Fit:
         """More draws, as one longer run would have given them.
@@ -144,13 +172,16 @@ class Fit:
             self._diagnosed = (self.posterior, self.posterior.diagnostics())
         return self._diagnosed[1]
 
-    def save(self, path: str | Path) -> None:
+    def save(self, dir: str | Path) -> None:  # noqa: A002 - a word that users type
         """Store the fit in a folder that ``tfbdl.load`` reads: arrays and plain values only.
+
+        Args:
+            dir: The folder.
 
         Raises:
             RunError: If the folder holds another run, or anything else.
         """
-        folder = RunFolder(Path(path))
+        folder = RunFolder(Path(dir))
         if self.path is None or folder.path.resolve() != self.path.resolve():
             folder.create()
             folder.write_spec(self.spec, extra=self.record())
@@ -183,7 +214,7 @@ class Fit:
             files.append(runs.MODEL)
         if self.posterior is not None:
             thinned = _within(self.posterior, POSTERIOR_BYTES)
-            thinned.to_arviz().to_netcdf(folder.path / runs.POSTERIOR, engine="h5netcdf")
+            thinned.to_netcdf(folder.path / runs.POSTERIOR)
             files.append(runs.POSTERIOR)
         runs.write_manifest(folder.path, files)
         self.path = folder.path
@@ -330,16 +361,8 @@ def _load_posterior(path: Path, model: Any, record: Mapping[str, Any]) -> Poster
         return own
     if not (path / runs.POSTERIOR).is_file():
         return None
-    import xarray as xr
-
-    with xr.open_datatree(path / runs.POSTERIOR, engine="h5netcdf") as tree:
-        draws = {str(n): v.values for n, v in tree["posterior"].data_vars.items()}
-        stats = tree["sample_stats"].data_vars if "sample_stats" in tree else {}
-        return Posterior(
-            draws,
-            {str(name): value.values for name, value in stats.items()},
-            independent=record.get("posterior") in ("independent_draws", "surrogate"),
-        )
+    independent = record.get("posterior") in ("independent_draws", "surrogate")
+    return Posterior.from_netcdf(path / runs.POSTERIOR, independent=independent)
 
 
 def _within(posterior: Posterior, budget: int) -> Posterior:
@@ -348,6 +371,15 @@ def _within(posterior: Posterior, budget: int) -> Posterior:
         return posterior
     count = max(1, min(posterior.num_draws, budget // (4 * posterior.num_parameters)))
     return Posterior({name: value[:, :count] for name, value in posterior.draws.items()})
+
+
+def _is_batched(data: Any) -> bool:
+    return isinstance(data, Dataset) or is_stream(data)
+
+
+def _gathered(data: Any, **options: Any) -> Dataset:
+    """Any data with all rows in memory."""
+    return as_dataset(data, **options).in_memory()
 
 
 def _json(value: Any) -> str:

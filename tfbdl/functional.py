@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import random as python_random
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -145,16 +145,23 @@ def layers_of(net: keras.layers.Layer) -> list[keras.layers.Layer]:
     return list(net._flatten_layers(include_self=False))
 
 
-def clone(net: keras.Model, seed: int | None = None) -> keras.Model:
+def clone(
+    net: keras.Model, seed: int | None = None, adjust: Callable[[Any], Any] | None = None
+) -> keras.Model:
     """A net of the same architecture, with the same weights, or initialised anew from ``seed``.
+
+    What is frozen (``trainable=False`` on a layer or on one variable) keeps its values and stays
+    frozen: a pretrained part is not drawn anew. ``adjust`` may change the configuration on the
+    way, such as the precision of all layers.
 
     Raises:
         ModelError: If the net cannot be rebuilt from its configuration.
     """
     try:
         with seeded(0 if seed is None else seed):
+            config = keras.saving.serialize_keras_object(net)
             copy = keras.saving.deserialize_keras_object(
-                keras.saving.serialize_keras_object(net),
+                config if adjust is None else adjust(config),
                 custom_objects={type(part).__name__: type(part) for part in (net, *layers_of(net))},
                 safe_mode=False,  # the configuration comes from this process
             )
@@ -166,13 +173,24 @@ def clone(net: keras.Model, seed: int | None = None) -> keras.Model:
             "model needs get_config, and custom layers want "
             "@keras.saving.register_keras_serializable()."
         ) from error
-    if seed is None:
-        copy.set_weights(net.get_weights())
-    else:  # state that no initializer sets anew, such as the constants of Normalization
-        for layer, original in zip(layers_of(copy), layers_of(net), strict=True):
-            if isinstance(layer, keras.layers.Normalization):
-                layer.set_weights(original.get_weights())
+    kept = {id(variable) for variable in _kept_when_fresh(net)}
+    for variable, original in zip(copy.weights, net.weights, strict=True):
+        if seed is None or id(original) in kept:
+            variable.assign(original)
+        if variable.trainable != original.trainable:  # set by itself, which no config tells
+            variable.trainable = original.trainable
     return copy
+
+
+def _kept_when_fresh(net: keras.Model) -> Iterator[keras.Variable]:
+    """What no initializer may set anew: all that is frozen, and the constants of Normalization.
+
+    The moving statistics of a layer that trains are not frozen, though no gradient moves them.
+    """
+    for layer in (net, *layers_of(net)):
+        if not layer.trainable or isinstance(layer, keras.layers.Normalization):
+            yield from layer.weights
+        yield from (variable for variable in layer._trainable_variables if not variable.trainable)
 
 
 @contextlib.contextmanager

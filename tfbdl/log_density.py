@@ -181,7 +181,41 @@ def is_joint_distribution(model: object) -> bool:
     return isinstance(model, tfd.JointDistribution)
 
 
-def condition(joint: Any, data: Mapping[str, Any] | None) -> LogDensity:
+class ConditionedJoint(LogDensity):
+    """The density of a joint distribution's free parts, which can also be drawn from their prior.
+
+    Args:
+        joint: A ``tfd.JointDistribution``.
+        pins: Part name -> observed value.
+        shapes, bijectors, dtype: As in LogDensity, of the free parts.
+    """
+
+    def __init__(
+        self,
+        joint: Any,
+        pins: Mapping[str, tf.Tensor],
+        shapes: Mapping[str, Any],
+        bijectors: Mapping[str, Any],
+        dtype: Mapping[str, str],
+    ) -> None:
+        self.joint, self.pins = joint, dict(pins)
+        pinned = joint.experimental_pin(**pins) if pins else None
+        fn = joint.log_prob if pinned is None else pinned.unnormalized_log_prob
+        super().__init__(fn, shapes, bijectors, dtype)
+
+    def sample_prior(self, seed: int) -> Params:
+        """A state drawn from the prior: each free part given those before it.
+
+        Observed parts keep their values and are not drawn; a free part that comes after one, such
+        as a missing observation, is drawn given its value.
+        """
+        names = list(self.joint._flat_resolve_names())
+        key = tf.bitcast(random.key(seed, "prior"), tf.int32)
+        _, values = _parts(self.joint, names, self.pins, key)
+        return {site.name: values[site.name] for site in self.sites}
+
+
+def condition(joint: Any, data: Mapping[str, Any] | None) -> ConditionedJoint:
     """A joint distribution with its observed parts pinned, as a density of the others.
 
     Args:
@@ -199,8 +233,8 @@ def condition(joint: Any, data: Mapping[str, Any] | None) -> LogDensity:
     free = [name for name in names if name not in pins]
     if not free:
         raise DataError(f"All parts of the joint distribution are observed: {', '.join(names)}.")
-    parts, values = _parts(joint, names, pins, seed=1)
-    others, _ = _parts(joint, names, pins, seed=2)
+    parts, values = _parts(joint, names, pins, seed=[0, 1])
+    others, _ = _parts(joint, names, pins, seed=[0, 2])
     bijectors = {}
     for name in free:
         if not values[name].dtype.is_floating:
@@ -212,9 +246,9 @@ def condition(joint: Any, data: Mapping[str, Any] | None) -> LogDensity:
         bijector = _support(name, parts[name])
         _check_fixed(name, bijector, _support(name, others[name]), values[name])
         bijectors[name] = None if isinstance(bijector, tfb.Identity) else bijector
-    pinned = joint.experimental_pin(**pins) if pins else None
-    return LogDensity(
-        joint.log_prob if pinned is None else pinned.unnormalized_log_prob,
+    return ConditionedJoint(
+        joint,
+        pins,
         shapes={name: tuple(values[name].shape) for name in free},
         bijectors={name: b for name, b in bijectors.items() if b is not None},
         dtype={name: values[name].dtype.name for name in free},
@@ -233,7 +267,7 @@ def _pins(joint: Any, names: list[str], data: Mapping[str, Any] | None) -> dict[
                 f"The joint distribution has no part {name!r}.{did_you_mean(name, names)} "
                 f"Known: {', '.join(names)}."
             )
-    _, values = _parts(joint, names, {}, seed=0)
+    _, values = _parts(joint, names, {}, seed=[0, 0])
     pins = {}
     for name, given in (data or {}).items():
         pins[name] = tf.convert_to_tensor(np.asarray(given), values[name].dtype)
@@ -248,10 +282,10 @@ def _pins(joint: Any, names: list[str], data: Mapping[str, Any] | None) -> dict[
 
 
 def _parts(
-    joint: Any, names: list[str], pins: Mapping[str, tf.Tensor], seed: int
+    joint: Any, names: list[str], pins: Mapping[str, tf.Tensor], seed: Any
 ) -> tuple[dict[str, Any], dict[str, tf.Tensor]]:
     """Each part's distribution and value, in one draw given the pins."""
-    distributions, values = joint.sample_distributions(seed=[0, seed], **pins)
+    distributions, values = joint.sample_distributions(seed=seed, **pins)
     flat = [joint._model_flatten(found) for found in (distributions, values)]
     return dict(zip(names, flat[0], strict=True)), dict(zip(names, flat[1], strict=True))
 

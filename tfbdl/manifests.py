@@ -55,7 +55,7 @@ def write_manifest(folder: str | Path, files: Iterable[str]) -> Path:
 
     Args:
         folder: Where the files are; ``manifest.json`` is written there.
-        files: Names relative to ``folder``, parted by "/".
+        files: Names relative to ``folder``, separated by "/".
 
     Returns:
         The path of the manifest.

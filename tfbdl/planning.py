@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pydantic
 
@@ -54,7 +54,7 @@ _DEFAULT_ENGINES: Mapping[Capability, str] = {
 
 
 class ObjectDataOptions(Config):
-    """What may be said of data that is given as an object: its columns, if it is a frame."""
+    """What may be said of data that is given as an object."""
 
     target: tuple[str, ...] | None = Field(
         None,
@@ -62,6 +62,17 @@ class ObjectDataOptions(Config):
     )
     features: tuple[str, ...] | None = Field(
         None, description="Columns of a data frame to predict from; none: all others."
+    )
+    task: Literal["regression", "classification"] | None = Field(
+        None,
+        description="Take the targets as numbers or as classes; none: as the model's likelihood "
+        "says, else by their dtype.",
+    )
+    num_classes: int | None = Field(
+        None, ge=2, description="Classes of the targets; none: as many as occur."
+    )
+    num_rows: int | None = Field(
+        None, ge=1, description="Training rows of a stream of batches that cannot tell."
     )
 
     @pydantic.field_validator("target", "features", mode="before")

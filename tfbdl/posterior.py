@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 Arrays = dict[str, np.ndarray]
 DRAWS_BYTES = 256 * 2**20
 MAX_DRAWS = 1_000
+CONSTANT = "posterior_constant"
 
 
 class Posterior:
@@ -80,29 +82,42 @@ class Posterior:
     def states(self, start: int, stop: int, seed: int, total: int) -> dict[str, tf.Tensor]:
         """Draws ``start`` to ``stop`` of a sample of ``total``; the same in any partition.
 
-        As many as there are draws (or fewer): draws spread evenly over the chains, each once.
-        More: all draws over and over, so that each counts as often as any other, but for a rest.
+        As many as there are draws (or fewer): draws spread evenly over the chains, each once; the
+        numbers of two chains differ by one at the most. More: all draws over and over, so that
+        each counts as often as any other, but for a rest, which is spread likewise.
         """
         available = self.num_draws
         whole, rest = divmod(total, available)
-        order = np.random.default_rng(seed).permutation(available)[:rest]
-        order = np.concatenate([np.tile(np.arange(available), whole), order])
-        index = order[start:stop]
-        return {
-            name: tf.constant(value.reshape(available, *value.shape[2:])[index])
-            for name, value in self.draws.items()
-        }
+        order = np.tile(np.arange(available), whole)
+        if rest:
+            order = np.concatenate([order, self._spread(seed)[:rest]])
+        chain, draw = np.divmod(order[start:stop], available // self._num_chains)
+        return {name: tf.constant(value[chain, draw]) for name, value in self.draws.items()}
+
+    @property
+    def _num_chains(self) -> int:
+        return int(next(iter(self.draws.values())).shape[0])
+
+    def _spread(self, seed: int) -> np.ndarray:
+        """All draws, shuffled; every so many in a row as there are chains are one of each."""
+        chains = self._num_chains
+        rng = np.random.default_rng(seed)
+        places = np.arange(self.num_draws).reshape(chains, -1)
+        by_chain = rng.permuted(places, axis=1)
+        return np.asarray(rng.permuted(by_chain.T, axis=1).ravel())
 
     def mean(self) -> Arrays:
         """Site name -> posterior mean."""
         return {
-            n: v.mean(axis=(0, 1), dtype=np.float64).astype(v.dtype) for n, v in self.draws.items()
+            n: v.mean(axis=(0, 1), dtype=np.float64).astype(v.dtype)
+            for n, v in self._without_repeats().items()
         }
 
     def stddev(self) -> Arrays:
         """Site name -> posterior standard deviation."""
         return {
-            n: v.std(axis=(0, 1), dtype=np.float64).astype(v.dtype) for n, v in self.draws.items()
+            n: v.std(axis=(0, 1), dtype=np.float64).astype(v.dtype)
+            for n, v in self._without_repeats().items()
         }
 
     def covariance(self) -> Arrays:
@@ -123,6 +138,53 @@ class Posterior:
     def to_arviz(self) -> xr.DataTree:
         """The draws as ArviZ reads them."""
         return diagnostics.to_datatree(self.draws, self.sample_stats or None)
+
+    def to_netcdf(self, path: str | Path) -> None:
+        """Write a file that ``from_netcdf`` reads, and ArviZ but for repeated sites.
+
+        A site that repeats one array for all draws (a view by ``numpy.broadcast_to``) is written
+        once, in the group ``posterior_constant``.
+        """
+        import xarray as xr
+
+        repeated = {n: v[0, 0] for n, v in self.draws.items() if _is_repeated(v)}
+        if len(repeated) == len(self.draws):
+            repeated = {}
+        others = {n: v for n, v in self.draws.items() if n not in repeated}
+        tree = diagnostics.to_datatree(others, self.sample_stats or None)
+        if repeated:
+            variables = {
+                n: ([f"{n}_dim_{i}" for i in range(v.ndim)], v) for n, v in repeated.items()
+            }
+            constants = xr.Dataset(variables, attrs={"sites": "/".join(self.draws)})
+            tree[CONSTANT] = xr.DataTree(constants)
+        tree.to_netcdf(path, engine="h5netcdf")
+
+    @classmethod
+    def from_netcdf(cls, path: str | Path, *, independent: bool = False) -> Posterior:
+        """Read what ``to_netcdf`` wrote.
+
+        Args:
+            path: The file.
+            independent: As for the class.
+        """
+        import xarray as xr
+
+        with xr.open_datatree(path, engine="h5netcdf") as tree:
+            draws = {str(n): v.values for n, v in tree["posterior"].data_vars.items()}
+            stats = tree["sample_stats"].data_vars if "sample_stats" in tree else {}
+            if CONSTANT in tree:
+                leading = next(iter(draws.values())).shape[:2]
+                for name, variable in tree[CONSTANT].data_vars.items():
+                    value = variable.values
+                    draws[str(name)] = np.broadcast_to(value, (*leading, *value.shape))
+                draws = {name: draws[name] for name in tree[CONSTANT].attrs["sites"].split("/")}
+            named = {str(name): value.values for name, value in stats.items()}
+        return Posterior(draws, named, independent=independent)
+
+    def _without_repeats(self) -> Arrays:
+        """The draws, of which a site that repeats one array has a single draw."""
+        return {n: v[:1, :1] if _is_repeated(v) else v for n, v in self.draws.items()}
 
     def diagnostics(self) -> list[str]:
         """What is wrong with the draws, in plain words; empty if nothing is.
@@ -176,7 +238,7 @@ class SurrogatePosterior(Posterior):
         return self._moments(self.model.surrogate.mean(), np.mean, 1.0)
 
     def stddev(self) -> Arrays:
-        """Site name -> standard deviation of the Gaussian."""
+        """Site name -> standard deviation of the Gaussian (of the draws, with a bijector)."""
         return self._moments(self.model.surrogate.stddev(), np.std, 0.0)
 
     def covariance(self) -> Arrays:
@@ -185,7 +247,7 @@ class SurrogatePosterior(Posterior):
         A site with a bijector has the covariance of its draws.
 
         Raises:
-            ModelError: If a site has more than 10,000 numbers.
+            ModelError: If all sites together have more than 10,000 numbers.
         """
         sizes = {n: int(np.prod(v.shape)) for n, v in self.model.surrogate.locs.items()}
         largest = max(sizes, key=lambda name: sizes[name])
@@ -235,6 +297,12 @@ def _sampler(model: BayesianNetwork) -> Any:
 
         model.state_sampler = sample
     return model.state_sampler
+
+
+def _is_repeated(draws: np.ndarray) -> bool:
+    """Whether all draws are the same place in memory."""
+    leading = zip(draws.shape[:2], draws.strides[:2], strict=True)
+    return draws.shape[:2] != (1, 1) and all(n == 1 or stride == 0 for n, stride in leading)
 
 
 def _check_count(n: int) -> None:

@@ -175,8 +175,13 @@ class Predictive:
                 "quantiles. Use probs, entropy or mutual_information."
             )
         discrete = self.model.likelihood.is_discrete
-        found = quantiles.bisect(self._cdf, levels, self.mean, self.stddev, discrete=discrete)
+        found = quantiles.bisect(self._cdf, levels, self.mean, self._width(), discrete=discrete)
         return found if np.ndim(q) else found[0]
+
+    def _width(self) -> np.ndarray:
+        """The standard deviation; where it is infinite, the unit of the likelihood's scale."""
+        unit = np.asarray(getattr(self.model.likelihood, "target_scale", 1.0))
+        return np.where(np.isfinite(self.stddev), self.stddev, np.sqrt(self.epistemic + unit**2))
 
     def interval(self, level: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
         """The central interval that holds ``level`` of the predictive mass: (low, high)."""
@@ -204,6 +209,19 @@ class Predictive:
         """Class probabilities, ``[n, ..., classes]`` (of a one, for Bernoulli)."""
         self._require_classes("probs")
         return self._classes[0]
+
+    @property
+    def class_probs(self) -> np.ndarray:
+        """Probabilities of all classes, ``[n, ..., classes]``; of zero and one, for Bernoulli."""
+        if self.model.likelihood.name != "bernoulli":
+            return self.probs
+        return np.stack([1.0 - self.probs, self.probs], axis=-1)
+
+    def class_pairs(self, y: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Probabilities ``[m, classes]`` beside the labels ``[m]`` of targets (or one-hot rows)."""
+        probs, y = self.class_probs, np.asarray(y)
+        labels = y.argmax(axis=-1) if y.shape == probs.shape else y
+        return probs.reshape(-1, probs.shape[-1]), labels.reshape(-1).astype(int)
 
     @property
     def entropy(self) -> np.ndarray:

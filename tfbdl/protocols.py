@@ -16,7 +16,7 @@ Params = Mapping[str, "tf.Tensor"]
 """Site name -> the tensor of one state, in its constrained space, without a chain axis."""
 
 OnStep = Callable[[Mapping[str, float]], None]
-"""Called with the metrics after each step of a run; what it raises ends the run."""
+"""Called with the metrics now and then during a run; what it raises ends the run."""
 
 
 class Site(NamedTuple):
@@ -145,8 +145,9 @@ class Context:
 
     Attributes:
         seed: The run's seed.
-        on_step: Call it after each step with the metrics; it may raise RunCancelled.
-        checkpoints: None if the run has no folder.
+        on_step: Call it with the metrics after each step, or after as many as are made at once;
+            it may raise RunCancelled. None if nobody listens.
+        checkpoints: Where to leave the state; None if the run keeps none.
     """
 
     seed: int = 0

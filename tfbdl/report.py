@@ -136,13 +136,7 @@ def _classes(
     predictive: Predictive, y: Any
 ) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray]]:
     """Probabilities ``[n, classes]``, labels ``[n]``, and the two parts of the entropy ``[n]``."""
-    probs, y = predictive.probs, np.asarray(y)
-    if predictive.model.likelihood.name == "bernoulli":
-        ones = probs.reshape(-1)
-        probs, labels = np.stack([1.0 - ones, ones], axis=-1), y.reshape(-1).astype(int)
-    else:
-        labels = y.argmax(axis=-1) if y.shape == probs.shape else y
-        probs, labels = probs.reshape(-1, probs.shape[-1]), labels.reshape(-1).astype(int)
+    probs, labels = predictive.class_pairs(y)
     parts = predictive.expected_entropy.reshape(-1), predictive.mutual_information.reshape(-1)
     return probs, labels, parts
 

@@ -13,10 +13,11 @@ from typing import Any
 
 import keras
 
-from . import evaluation, fingerprints, functional, log_density, planning, registry
+from . import evaluation, fingerprints, functional, likelihoods, log_density, planning, registry
 from .data import DataInfo, Dataset, as_dataset
 from .errors import DataError, OptionsError, RunCancelled, RunError
 from .fitted import Fit, load
+from .network import BayesianNetwork, fitting
 from .planning import Plan
 from .protocols import Context, EngineResult, OnStep
 from .runs import MetricsWriter, RunFolder
@@ -38,7 +39,7 @@ def execute(
         model: The object that stands in place of a model's name.
         data: The object that stands in place of a data set's name.
         out: The run's folder.
-        on_step: Called with the metrics after each step.
+        on_step: Called with the metrics whenever the engine reports them.
     """
     given = _prepare(plan, model, data)
     spec = plan.run.model_copy(update={"fingerprints": given.prints})
@@ -47,6 +48,7 @@ def execute(
     else:
         folder = RunFolder(Path(out)).create(pending=True)
         with folder.worker():
+            folder.write_spec(spec, _providers(plan))
             fit = _in_folder(folder, plan, spec, given, on_step)
     fit.given = (model, data)
     return fit
@@ -63,20 +65,25 @@ def resume(
 ) -> Fit:
     """Go on with a run; one that is done is read, unless more draws are asked for.
 
+    What the folder says of the run stays as it is until there is a new result: only the goal of
+    an extension is noted in it, so that one that was stopped can be gone on with.
+
     Raises:
         RunError: If objects are missing or others than before, or no draws can be added.
     """
     fingerprints.check_present(spec, model=model, data=data)
-    plan = _plan(spec, model)
     if draws is not None:
-        spec = _extended(plan, draws)
-        plan = _plan(spec, model)
+        spec = _extended(_plan(spec, model), draws)
+    spec = _goal(folder, spec)
+    plan = _plan(spec, model)
     given = _prepare(plan, model, data)
     fingerprints.check(spec, given.prints)
     if draws is None and folder.status().state == "done":
         fit = load(folder.path)
     else:
         with folder.worker():
+            if draws is not None:
+                folder.note(goal=spec.model_dump(mode="json"))
             fit = _in_folder(folder, plan, spec, given, on_step)
     fit.given = (model, data)
     return fit
@@ -121,25 +128,39 @@ class MemoryCheckpoints:
 def load_data(plan: Plan, data: Any = None, model: Any = None) -> Dataset | None:
     """The data of a plan: the named data set, or the given object, checked.
 
+    The targets are taken as the model's likelihood takes them, unless the data options say
+    otherwise.
+
     Args:
         plan: The checked run.
         data: The object that stands in place of a data set's name.
         model: The object that stands in place of a model's name; it may know the number of rows
             of a stream, and what the targets are.
     """
+    wanted = _wanted(plan, model)
     if plan.data is not None:
         made: Dataset = registry.resolve(plan.data.factory)(plan.data_options)
-        return made
+        return as_dataset(made, **wanted)
     if data is None:
         return None
     options = {} if plan.data_options is None else plan.data_options.model_dump()
-    if isinstance(data, Dataset):
-        options = {name: value for name, value in options.items() if value is not None}
-    elif model is not None:
-        options["num_rows"] = getattr(model, "given_num_data", None)
-        if getattr(getattr(model, "likelihood", None), "name", None) == "categorical":
-            options["task"] = "classification"
-    return as_dataset(data, **options)
+    wanted["num_rows"] = getattr(model, "given_num_data", None)
+    given = {name: value for name, value in options.items() if value is not None}
+    return as_dataset(data, **{**wanted, **given})
+
+
+def _wanted(plan: Plan, model: Any) -> dict[str, Any]:
+    """How a model takes its targets, in the words of ``as_dataset``."""
+    if isinstance(model, BayesianNetwork):
+        return fitting.data_options(model)
+    if plan.model is None or plan.model.task != "supervised":
+        return {}
+    name = getattr(plan.model_options, "likelihood", None)
+    if name not in likelihoods.names():
+        return {}
+    likelihood = likelihoods.get(name)
+    task = "classification" if likelihood.is_classification else "regression"
+    return {"task": task, "check_targets": likelihood.check_targets}
 
 
 def build_model(plan: Plan, info: DataInfo | None) -> Any:
@@ -158,7 +179,7 @@ class _Given:
 
     Attributes:
         model: The run's own copy; None where the model has a name.
-        data: None where the data has a name, or there is none.
+        data: None where both model and data have names, or there is none.
         prints: Argument -> fingerprint of the object given for it.
     """
 
@@ -181,11 +202,12 @@ def _prepare(plan: Plan, model: Any, data: Any) -> _Given:
                 f"Received: {plan.run.data or type(data).__name__}."
             )
         made = None if model is None else _own_copy(plan, model)
+        if data is not None or (made is not None and plan.data is not None):
+            dataset = load_data(plan, data, made)
         if data is not None:
-            dataset = load_data(plan, data, model)
             prints["data"] = fingerprints.of_data(dataset)
     if made is not None:
-        prints["model"] = fingerprints.of_model(made)
+        prints["model"] = fingerprints.of_model(made, dataset)
     return _Given(model=made, data=dataset, prints=prints)
 
 
@@ -206,6 +228,8 @@ def _own_copy(plan: Plan, model: Any) -> Any:
         copy = model.clone(seed=seed)
         if hasattr(copy, "rng_seed"):
             copy.rng_seed.assign(plan.run.seed)
+        if hasattr(copy, "rng_step"):
+            copy.rng_step.assign(0)  # of this run: schedules of the step begin with it
         return copy
     if isinstance(model, keras.Model):
         copy = functional.clone(model, seed)
@@ -217,7 +241,8 @@ def _own_copy(plan: Plan, model: Any) -> Any:
 
 def _carry_out(plan: Plan, given: _Given, context: Context) -> Fit:
     started = time.perf_counter()
-    dataset = load_data(plan) if plan.data is not None else given.data
+    named = plan.data is not None and plan.model is not None
+    dataset = load_data(plan) if named else given.data
     info = None if dataset is None else dataset.info
     model = given.model if plan.model is None else build_model(plan, info)
     engine = registry.resolve(plan.engine.factory)(plan.engine_options)
@@ -264,7 +289,6 @@ def _in_memory(
 def _in_folder(
     folder: RunFolder, plan: Plan, spec: RunSpec, given: _Given, on_step: OnStep | None
 ) -> Fit:
-    folder.write_spec(spec, _providers(plan))
     with MetricsWriter(folder.metrics_path) as writer:
         watch = _Watch(folder, writer, on_step)
         context = Context(seed=spec.seed, on_step=watch.on_step, checkpoints=watch)
@@ -336,13 +360,30 @@ def _providers(plan: Plan) -> dict[str, Any]:
     return providers
 
 
+def _goal(folder: RunFolder, spec: RunSpec) -> RunSpec:
+    """What a run goes on to: an extension that was stopped, unless ``spec`` goes further."""
+    noted = folder.read_record().get("goal")
+    if noted is None:
+        return spec
+    goal = RunSpec.model_validate(noted)
+    further = spec.engine_options.get("draws", 0) > goal.engine_options["draws"]
+    return spec if further else goal
+
+
+def _instead(plan: Plan) -> str:
+    """What to do where the draws of a run cannot be made more."""
+    fields = plan.engine.config.model_fields
+    if "members" in fields:
+        return " Its draws are its members: run it anew with more of them (members=N)."
+    if "posterior" in fields:  # of a family that is drawn from in closed form
+        return " Its posterior can be drawn from at will: fit.posterior.sample(n)."
+    return ""
+
+
 def _extended(plan: Plan, draws: int) -> RunSpec:
     fields = plan.engine.config.model_fields
     if "draws" not in fields:
-        raise RunError(
-            f"The engine {plan.engine.name!r} has no draws to add to. A variational posterior can "
-            "be drawn from at will: fit.posterior.sample(n)."
-        )
+        raise RunError(f"The engine {plan.engine.name!r} has no draws to add to.{_instead(plan)}")
     if not isinstance(draws, int) or draws < 1:
         raise OptionsError(f"draws must be an integer of at least 1. Received: {draws!r}.")
     before = plan.run.engine_options.get("draws", fields["draws"].default)

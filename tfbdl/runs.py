@@ -24,7 +24,7 @@ from .specs import RunSpec
 __all__ = [
     "CHECKPOINTS", "LOG", "MANIFEST", "METRICS", "MODEL", "POSTERIOR", "RESULT", "RUN", "STATUS",
     "WEIGHTS", "CheckpointStore", "MetricsWriter", "RunFolder", "Status", "list_runs",
-    "read_metrics", "read_run_file", "unused_path", "verify_manifest", "write_manifest",
+    "new_folder", "read_metrics", "read_run_file", "verify_manifest", "write_manifest",
 ]  # fmt: skip
 
 RUN = "run.json"
@@ -87,7 +87,7 @@ class RunFolder:
 
     @property
     def log_path(self) -> Path:
-        """What the worker printed."""
+        """What the command line printed while it was the worker; absent for a run from Python."""
         return self.path / LOG
 
     @property
@@ -149,6 +149,10 @@ class RunFolder:
         }
         write_atomically(self.path / RUN, json.dumps(record, indent=2) + "\n")
 
+    def note(self, **extra: Any) -> None:
+        """Add plain values to ``run.json`` and leave the rest of it as it is."""
+        write_atomically(self.path / RUN, json.dumps(self.read_record() | extra, indent=2) + "\n")
+
     def read_record(self) -> dict[str, Any]:
         """All of ``run.json``: spec, versions, providers, created and what else was given.
 
@@ -173,7 +177,10 @@ class RunFolder:
     def set_state(self, state: State, message: str = "") -> None:
         """Write ``status.json`` as this process."""
         if state not in get_args(State) or state == "lost":
-            raise ValueError(f"No run is ever written as {state!r}.")
+            raise RunError(
+                f"No run is ever written as {state!r}. Expected one of "
+                f"{', '.join(name for name in get_args(State) if name != 'lost')}."
+            )
         self._last_heartbeat = time.monotonic()
         status = Status(
             state=state,
@@ -315,13 +322,23 @@ def read_run_file(path: str | Path) -> RunSpec:
     return _to_spec(_read_object(path), path)
 
 
-def unused_path(root: str | Path, label: str) -> Path:
-    """A folder's path under ``root`` that is not taken: ``<UTC time>-<label>``."""
+def new_folder(root: str | Path, label: str) -> Path:
+    """Make an empty folder ``<UTC time>-<label>`` under ``root``, which no other process has.
+
+    Raises:
+        RunError: If it cannot be made.
+    """
     stem = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{label}"
     path, number = Path(root) / stem, 2
-    while path.exists():
-        path, number = Path(root) / f"{stem}-{number}", number + 1
-    return path
+    while True:
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            path, number = Path(root) / f"{stem}-{number}", number + 1
+        except OSError as error:
+            raise RunError(f"The folder {path} cannot be made: {error}.") from error
+        else:
+            return path
 
 
 def _read_object(path: Path) -> dict[str, Any]:

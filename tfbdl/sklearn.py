@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import _backend  # noqa: F401 - the gate: Keras must run on TensorFlow
 from .api import fit as fit_model
+from .errors import DataError
 
 __all__ = ["BayesianClassifier", "BayesianRegressor"]
 
@@ -144,14 +145,15 @@ class BayesianClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
             y: ``[n]`` labels, of any type that sorts.
 
         Raises:
-            ValueError: If X and y do not fit together, hold NaN, or y has one class only.
+            ValueError: If X and y do not fit together, or hold NaN.
+            DataError: If y has one class only.
             TfbdlError: As ``tfbdl.fit`` does.
         """
         x, y = validate_data(self, X, y, dtype=np.float64)
         check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            raise ValueError(
+            raise DataError(
                 f"Classification needs two classes at least. Received: one class, "
                 f"{self.classes_[0]!r}."
             )
@@ -160,7 +162,8 @@ class BayesianClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Predictive probabilities ``[m, classes]``, in the order of ``classes_``."""
-        probs: np.ndarray = self._predictive(X).probs.astype(np.float64)
+        probs: np.ndarray = self._predictive(X).class_probs.astype(np.float64)
+        probs = probs.reshape(len(probs), -1)  # one logit for all rows: [m, 1, 2]
         probs /= probs.sum(axis=1, keepdims=True)  # float32 sums to one within 1e-7 only
         return probs
 

@@ -21,7 +21,13 @@ SETS = ("yacht", "boston")
 ENGINES: dict[str, dict[str, Any]] = {
     "variational": {},
     "nuts": {"chains": 4, "warmup": 500, "draws": 250, "max_tree_depth": 9},
-    "sghmc": {"chains": 4, "warm_start": 3000, "burn_in": 3000, "draws": 250, "thin": 20},
+    "sghmc": {
+        "step_size": 5e-8,
+        "warm_start": 3000,
+        "warmup": 5000,
+        "draws": 250,
+        "thin": 40,
+    },
     "ensemble": {},
     "mc_dropout": {},
 }

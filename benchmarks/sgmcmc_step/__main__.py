@@ -108,7 +108,7 @@ def _density(x: np.ndarray, y: np.ndarray, net: keras.Model) -> sgmcmc.Stochasti
 def _sampler(rule: Any, x: np.ndarray, y: np.ndarray, steps: int) -> Callable[[], Any]:
     density = _density(x, y, _net())
     schedule = sgmcmc.Constant(step_size=1e-8)
-    loop = sgmcmc.Loop(density, rule, schedule, random.key(0), chains=1, burn_in=10**9)
+    loop = sgmcmc.Loop(density, rule, schedule, random.key(0), chains=1, warmup=10**9)
     states = [loop.start(density.initial_states(1, seed=0), 1)]
 
     def run() -> None:

@@ -35,7 +35,11 @@ class BBBOptions(Config):
         "categorical",
         "heteroscedastic_categorical",
         "poisson",
-    ] = Field("auto", description="Auto: categorical for classes, gaussian for numbers.")
+    ] = Field(
+        "auto",
+        description="Auto: categorical for classes, gaussian for numbers. A named one decides "
+        "whether whole numbers are classes.",
+    )
     noise_scale: float | None = Field(
         None,
         gt=0,

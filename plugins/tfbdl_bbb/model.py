@@ -50,10 +50,12 @@ def build(
         posterior=options.posterior,
         posterior_options=posterior_options,
         kl_weight=options.kl_weight,
-        num_data=info.num_rows,
+        class_names=info.class_names,
         name="bbb",
     )
     model.rng_seed.assign(seed)
+    if info.num_rows is not None:
+        model.num_data = info.num_rows  # until fit counts the rows that it trains on
     return model
 
 
@@ -101,7 +103,7 @@ BODIES: dict[str, Callable[[BBBOptions, Any], Any]] = {
 def _likelihood(options: BBBOptions, info: DataInfo) -> likelihoods.Likelihood:
     name = options.likelihood
     if name == "auto":
-        name = "categorical" if info.num_classes else "gaussian"
+        name = "categorical" if info.task == "classification" else "gaussian"
     arguments: dict[str, Any] = {}
     if name in ("gaussian", "student_t") and options.noise_scale is not None:
         arguments["scale"] = options.noise_scale
@@ -126,8 +128,10 @@ def _target_size(likelihood: likelihoods.Likelihood, info: DataInfo) -> int:
     if classes is None or classes < 2:
         raise DataError(
             f"The likelihood {likelihood.name!r} needs the number of classes. Expected integer "
-            f"labels or one-hot rows. Received: targets of dtype {info.y_dtype} and shape "
-            f"{info.y_shape}, from which it cannot be told."
+            "labels or one-hot rows; for batches whose end is not known also the data option "
+            "num_classes, or task='regression' where whole numbers are quantities. Received: "
+            f"targets of dtype {info.y_dtype} and shape {info.y_shape}, from which it cannot be "
+            "told."
         )
     return classes
 
@@ -136,11 +140,10 @@ def _checked(options: BBBOptions, info: DataInfo | None) -> DataInfo:
     if info is None or info.y_shape is None:
         received = "no data" if info is None else "x alone"
         raise DataError(f"Model 'bbb' predicts targets. Expected (x, y). Received: {received}.")
-    if options.likelihood in NUMBERS and not str(info.y_dtype).startswith("float"):
+    if options.likelihood in NUMBERS and info.task == "classification":
         raise DataError(
-            f"The likelihood {options.likelihood!r} is of real numbers, and whole-number targets "
-            "are taken for classes. Expected float targets, such as y.astype('float32'). "
-            f"Received: dtype {info.y_dtype}."
+            f"The likelihood {options.likelihood!r} is of real numbers. Expected numbers as "
+            f"targets. Received: classes, of dtype {info.y_dtype}."
         )
     if not isinstance(info.x_shape, tuple):
         raise DataError(

@@ -53,7 +53,7 @@ def _read_table(path: Path, kind: str, options: FileOptions) -> Dataset:
     target = options.target
     if target is None:
         if frame.shape[1] < 2:
-            hint = f", parted by {options.sep or _TEXT[kind]!r}" if kind in _TEXT else ""
+            hint = f", separated by {options.sep or _TEXT[kind]!r}" if kind in _TEXT else ""
             raise DataError(
                 f"{path} has {frame.shape[1]} column{hint}. Expected features and a target: set "
                 "sep if columns are parted otherwise, or target to an empty list for no target."

@@ -32,8 +32,7 @@ class Report(keras.callbacks.Callback):
         self.epoch = epoch
 
     def _on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
-        within = min(batch + 1, self.steps)  # Keras counts a last, shorter execution in full
-        self._tell(self.epoch * self.steps + within, logs)
+        self._tell(self.epoch * self.steps + batch + 1, logs)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Add to the history; validation figures are told here.
@@ -104,7 +103,7 @@ class Checkpoint(keras.callbacks.Callback):
     Args:
         store: Where checkpoints go.
         callbacks: Those of the run; the first is its Report.
-        seconds: Least time between two checkpoints. The first state and the last are always kept.
+        seconds: Minimum time between two checkpoints. The first state and the last are always kept.
     """
 
     def __init__(self, store: Checkpoints, callbacks: list[Any], seconds: float) -> None:

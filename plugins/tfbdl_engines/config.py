@@ -13,7 +13,9 @@ class VariationalOptions(Config):
     steps: int = Field(
         8_000, ge=1, description="Training steps in all, rounded up to whole passes over the data."
     )
-    epochs: int | None = Field(None, ge=1, description="Passes over the data; beats steps.")
+    epochs: int | None = Field(
+        None, ge=1, description="Passes over the data; takes precedence over steps."
+    )
     batch_size: int = Field(128, ge=1, description="Rows of a training step.")
     optimizer: Literal["adam", "sgd", "adagrad", "rmsprop"] = Field(
         "adam", description="Keras' optimizer."
@@ -41,10 +43,11 @@ class VariationalOptions(Config):
     steps_per_execution: int | None = Field(
         None,
         ge=1,
-        description="Steps between looks at metrics and cancel; none: by the net's size.",
+        description="Steps between looks at metrics and cancel, lowered to a divisor of an "
+        "epoch's steps; none: up to 32, by the net's size.",
     )
     checkpoint_seconds: float = Field(
-        30.0, ge=0, description="Least time between checkpoints, which are at the ends of epochs."
+        30.0, ge=0, description="Minimum time between checkpoints, which are at the ends of epochs."
     )
     initial: Literal["fresh", "current"] = Field(
         "fresh", description="Begin a given model anew from the seed, or from its weights."

@@ -33,6 +33,7 @@ from .mcmc_config import (
     RandomWalkOptions,
     SliceOptions,
 )
+from .precision import computing_in
 
 
 class ChainEngine:
@@ -53,7 +54,16 @@ class ChainEngine:
         raise NotImplementedError
 
     def fit(self, model: Any, data: Dataset | None, context: Context) -> EngineResult:
-        """Sample the model's posterior given the data."""
+        """Sample the model's posterior given the data.
+
+        Raises:
+            ModelError: If the model cannot have the precision or start that the options ask for.
+            DataError: If the rows come from a stream that does not end, or have weights.
+        """
+        with computing_in(self.options.dtype, model, data) as (model, data):
+            return self._sample(model, data, context)
+
+    def _sample(self, model: Any, data: Dataset | None, context: Context) -> EngineResult:
         options = self.options
         target = FlatTarget(model, full_batch(model, data), vectorize=is_vectorizable(model))
         return sample(
@@ -95,6 +105,7 @@ class NoUTurn(ChainEngine):
 class Hamiltonian(ChainEngine):
     """Hamiltonian Monte Carlo."""
 
+    stat_names = lockstep.HAMILTONIAN_STATS
     options: HmcOptions
 
     def kernel(self, target: FlatTarget) -> Lockstep:
@@ -104,6 +115,7 @@ class Hamiltonian(ChainEngine):
             target.log_prob_and_gradient,
             transition,
             target_accept=self.options.target_accept,
+            stats=self.stat_names,
             **self._common(),
         )
 
@@ -111,6 +123,7 @@ class Hamiltonian(ChainEngine):
 class Langevin(ChainEngine):
     """The Metropolis-adjusted Langevin algorithm."""
 
+    stat_names = lockstep.HAMILTONIAN_STATS
     options: MalaOptions
 
     def kernel(self, target: FlatTarget) -> Lockstep:
@@ -119,6 +132,7 @@ class Langevin(ChainEngine):
             target.log_prob_and_gradient,
             kernels.mala,
             target_accept=self.options.target_accept,
+            stats=self.stat_names,
             **self._common(),
         )
 
@@ -170,7 +184,16 @@ class EllipticalSlice:
         self.options = options
 
     def fit(self, model: Any, data: Dataset | None, context: Context) -> EngineResult:
-        """Sample the model's posterior given the data."""
+        """Sample the model's posterior given the data.
+
+        Raises:
+            ModelError: If the prior is not normal, or the precision cannot be had.
+            DataError: If the rows come from a stream that does not end, or have weights.
+        """
+        with computing_in(self.options.dtype, model, data) as (model, data):
+            return self._sample(model, data, context)
+
+    def _sample(self, model: Any, data: Dataset | None, context: Context) -> EngineResult:
         options = self.options
         target = GaussianTarget(model, full_batch(model, data), vectorize=is_vectorizable(model))
         kernel = Lockstep(

@@ -12,8 +12,12 @@ from tfbdl import Config, Field
 class TrainingOptions(Config):
     """How a net is trained."""
 
-    epochs: int = Field(40, ge=1, description="Passes of each net over the data.")
-    steps: int | None = Field(None, ge=1, description="Training steps of each net; beats epochs.")
+    steps: int = Field(8_000, ge=1, description="Training steps of each net.")
+    epochs: int | None = Field(
+        None,
+        ge=1,
+        description="Passes of each net over the data; takes precedence over steps.",
+    )
     batch_size: int = Field(128, ge=1, description="Rows of a training step.")
     learning_rate: float = Field(1e-2, gt=0, description="Of Adam.")
     schedule: Literal["constant", "cosine"] = Field(
@@ -24,7 +28,7 @@ class TrainingOptions(Config):
         description="Maximise the log joint, in which the prior holds the weights, or the log "
         "likelihood alone.",
     )
-    checkpoint_seconds: float = Field(30.0, ge=0, description="Least time between checkpoints.")
+    checkpoint_seconds: float = Field(30.0, ge=0, description="Minimum time between checkpoints.")
     initial: Literal["fresh", "current"] = Field(
         "fresh", description="Begin a given model anew from the seed, or from its weights."
     )

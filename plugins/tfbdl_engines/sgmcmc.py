@@ -9,6 +9,8 @@ import tensorflow as tf
 from tfbdl import functional
 from tfbdl.data import Dataset
 from tfbdl.errors import DataError, OptionsError
+from tfbdl.inference.mcmc.target import full_batch
+from tfbdl.inference.rows import set_num_data
 from tfbdl.inference.sgmcmc import (
     Constant,
     Cyclical,
@@ -49,18 +51,18 @@ class StochasticEngine:
         """Sample the model's posterior given the data.
 
         Raises:
-            DataError: If the rows are not held as arrays, or have weights.
+            DataError: If the rows come from a stream that does not end, or have weights.
             OptionsError: If the draws would take too much memory, or options contradict.
             RunError: If a chain leaves the finite numbers.
         """
         options = self.options
         density = stochastic_density(model, data, options.batch_size)
-        num_data = max(density.num_rows, 1)
+        num_data = set_num_data(model, density.num_rows) or 1
         step_size = options.step_size or self.default_step / num_data
         length = Length(
             chains=options.chains,
             warm_start=options.warm_start,
-            burn_in=options.burn_in,
+            warmup=options.warmup,
             draws=options.draws,
             thin=options.thin,
             cycles=options.cycles if options.schedule == "cyclical" else 1,
@@ -126,25 +128,19 @@ def stochastic_density(
 ) -> StochasticDensity:
     """The posterior of ``model`` given ``data``, in minibatches.
 
+    A BayesianNetwork is told the number of rows, unless it was given one.
+
     Raises:
-        DataError: If the rows are not held as arrays, or have weights.
+        DataError: If the rows come from a stream that does not end, have weights, or are of
+            different numbers in the parts of the data.
     """
-    rows = None
-    if data is not None:
-        if data.stream is not None or data.num_rows is None:
-            raise DataError(
-                "Minibatches are drawn with replacement, which needs rows held as arrays. "
-                "Received: a stream of batches. Give arrays, or use engine='variational'."
-            )
-        if data.sample_weight is not None:
-            raise DataError(
-                "A log joint has no weights of rows. Expected data without sample_weight; "
-                "engine='variational' takes them."
-            )
-        parts = data.x if data.y is None else (data.x, data.y)
-        rows = tf.nest.map_structure(tf.convert_to_tensor, parts)
-        if hasattr(model, "num_data"):
-            model.num_data = data.num_rows
+    rows = full_batch(model, data)
+    lengths = {part.shape[0] for part in tf.nest.flatten(rows)} if rows is not None else set()
+    if batch_size is not None and len(lengths) > 1:
+        raise DataError(
+            "A minibatch takes the same rows of all parts of the data. Expected parts of one "
+            f"length, or batch_size=None. Received: lengths {sorted(lengths)}."
+        )
     net = getattr(model, "net", None)
     layers = [] if net is None else functional.layers_of(net)
     return StochasticDensity(

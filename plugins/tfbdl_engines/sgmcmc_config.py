@@ -10,8 +10,8 @@ from tfbdl import Config, Field
 class StochasticOptions(Config):
     """How much to sample, from where, with which steps; what all of these engines share."""
 
-    chains: int = Field(1, ge=1, description="Chains, run at once, each with its own minibatches.")
-    burn_in: int = Field(1000, ge=0, description="Steps that are not kept.")
+    chains: int = Field(4, ge=1, description="Chains, run at once, each with its own minibatches.")
+    warmup: int = Field(1000, ge=0, description="Steps that are not kept (burn-in).")
     draws: int = Field(1000, ge=1, description="Draws of each chain that are kept.")
     thin: int = Field(1, ge=1, description="Steps for each draw.")
     batch_size: int | None = Field(
@@ -48,11 +48,11 @@ class StochasticOptions(Config):
     )
     refresh: int = Field(500, ge=1, description="Steps between the anchors that move.")
     warm_start: int = Field(
-        0, ge=0, description="Steps of Adam towards the mode, before the burn-in."
+        0, ge=0, description="Steps of Adam towards the mode, before the warm-up."
     )
     warm_start_rate: float = Field(0.01, gt=0, description="Learning rate of these steps.")
     memory_limit: float = Field(4.0, gt=0, description="The most that all draws may take, in GiB.")
-    checkpoint_seconds: float = Field(30.0, ge=0, description="Least time between checkpoints.")
+    checkpoint_seconds: float = Field(30.0, ge=0, description="Minimum time between checkpoints.")
     initial: Literal["fresh", "current"] = Field(
         "fresh", description="Begin a given model anew from the seed, or from its weights."
     )

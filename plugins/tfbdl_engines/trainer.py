@@ -7,7 +7,6 @@ do not depend on where the program is cut.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -19,8 +18,10 @@ import tfbdl
 from tfbdl import functional, random
 from tfbdl.data import Dataset
 from tfbdl.errors import DataError
+from tfbdl.inference.rows import set_num_data
 from tfbdl.inference.sgmcmc import adam
 
+from .loss_scaling import Scaling, computes_in_half, kept, start_scaling, updated
 from .network_config import TrainingOptions
 
 Tensors = dict[str, tf.Tensor]
@@ -41,6 +42,7 @@ class State(NamedTuple):
         first, second: Adam's moments.
         buffers: Name -> ``[member, ...]``: what training changes without a gradient, such as
             moving statistics and the seeds of dropout.
+        scaling: Of the loss, where a layer computes in float16; else nothing.
     """
 
     step: tf.Tensor
@@ -48,6 +50,7 @@ class State(NamedTuple):
     first: Tensors
     second: Tensors
     buffers: Tensors
+    scaling: Scaling | tuple[()] = ()
 
 
 class Trainer:
@@ -78,11 +81,13 @@ class Trainer:
         self.model, self.options, self.penalty, self.seed = model, options, penalty, seed
         self.x, self.y, self.sample_weight = _rows_of(data)
         self.num_rows = int(self.y.shape[0])
-        self.num_data = model.given_num_data or self.num_rows
-        model.num_data = self.num_data
+        self.num_data = set_num_data(model, self.num_rows) or self.num_rows
         self.batch_size = min(options.batch_size, self.num_rows)
-        epochs = math.ceil(options.epochs * self.num_rows / self.batch_size)
-        self.steps = epochs if options.steps is None else options.steps
+        self.steps = options.steps
+        if options.epochs is not None:
+            self.steps = math.ceil(options.epochs * self.num_rows / self.batch_size)
+        self.half = computes_in_half(model.net)
+        self._orders: dict[int, tuple[int, np.ndarray]] = {}  # member -> (epoch, its order)
         named = functional.site_names(model.net)
         trainable = {id(variable) for variable in model.net.trainable_variables}
         self.weights = {name: v for name, v in named.items() if id(v) in trainable}
@@ -105,13 +110,14 @@ class Trainer:
 
     def start(self, members: range) -> State:
         """The state before the first step, each member from a seed of its own."""
+        self._orders.clear()
         each = [self._start_of(member) for member in members]
         params = {name: tf.stack([one[0][name] for one in each]) for name in each[0][0]}
         buffers = {name: tf.stack([one[1][name] for one in each]) for name in each[0][1]}
         zeros = tf.nest.map_structure(tf.zeros_like, params)
-        return State(
-            tf.constant(0), params, zeros, tf.nest.map_structure(tf.identity, zeros), buffers
-        )
+        again = tf.nest.map_structure(tf.identity, zeros)
+        scaling = start_scaling(len(members)) if self.half else ()
+        return State(tf.constant(0), params, zeros, again, buffers, scaling)
 
     def advance(self, state: State, members: range, count: int) -> tuple[State, np.ndarray]:
         """Make up to ``capacity`` steps; gives the loss of each too, ``[count, member]``."""
@@ -119,7 +125,8 @@ class Trainer:
         first = int(state.step)
         for i, member in enumerate(members):
             rows[:count, i] = self.order(member, first, count)
-        state, losses = self._advance(state, tf.constant(rows), tf.constant(count))
+        who = tf.constant(list(members))
+        state, losses = self._advance(state, tf.constant(rows), who, tf.constant(count))
         return state, losses.numpy()[:count]
 
     def constrained(self, params: Mapping[str, tf.Tensor]) -> Tensors:
@@ -168,35 +175,38 @@ class Trainer:
         orders = np.concatenate([self._permutation(member, epoch) for epoch in epochs])
         return orders[places - epochs[0] * self.num_rows].reshape(count, self.batch_size)
 
-    @functools.lru_cache(maxsize=256)  # noqa: B019 - a trainer lives as long as its run
     def _permutation(self, member: int, epoch: int) -> np.ndarray:
-        rng = np.random.default_rng([self.seed, member, epoch])
-        return rng.permutation(self.num_rows).astype("int32")
+        """An epoch's order; a member's last is kept, since its next steps begin there."""
+        if self._orders.get(member, (-1,))[0] != epoch:
+            rng = np.random.default_rng([self.seed, member, epoch])
+            self._orders[member] = (epoch, rng.permutation(self.num_rows).astype("int32"))
+        return self._orders[member][1]
 
     # -- the steps ---------------------------------------------------------------------------
 
     def _many_steps(
-        self, state: State, rows: tf.Tensor, count: tf.Tensor
+        self, state: State, rows: tf.Tensor, who: tf.Tensor, count: tf.Tensor
     ) -> tuple[State, tf.Tensor]:
         members = rows.shape[1]
 
         def body(i: tf.Tensor, state: State, losses: tf.Tensor) -> Any:
-            state, loss = self._step(state, rows[i])
+            state, loss = self._step(state, rows[i], who)
             return i + 1, state, tf.tensor_scatter_nd_update(losses, [[i]], [loss])
 
         losses = tf.zeros((self.capacity, members), "float32")
         loop = (tf.constant(0), state, losses)
         return tf.while_loop(lambda i, *_: i < count, body, loop)[1:]
 
-    def _step(self, state: State, rows: tf.Tensor) -> tuple[State, tf.Tensor]:
-        key = random.fold_in(random.key(self.seed, "likelihood"), state.step)
+    def _step(self, state: State, rows: tf.Tensor, who: tf.Tensor) -> tuple[State, tf.Tensor]:
+        keys = random.fold_in(random.key(self.seed, "likelihood"), state.step)
+        keys = random.fold_in(keys, who)  # noise of each member's own
+        scale = state.scaling.scale if isinstance(state.scaling, Scaling) else ()
 
         def one(given: Any) -> Any:
-            params, buffers, own = given
-            return self._gradient(params, buffers, own, key)
+            return self._gradient(*given)
 
-        found = _each_member(one, (state.params, state.buffers, rows), rows.shape[0])
-        loss, gradient, buffers = found
+        given = (state.params, state.buffers, rows, keys, scale)
+        loss, gradient, buffers = _each_member(one, given, rows.shape[0])
         params, first, second = adam(
             state.params,
             state.first,
@@ -205,17 +215,25 @@ class Trainer:
             state.step,
             self._rate(state.step),
         )
-        return State(state.step + 1, params, first, second, buffers), loss
+        scaling = state.scaling
+        if isinstance(scaling, Scaling):
+            before = (state.params, state.first, state.second)
+            params, first, second = kept(scaling, gradient, (params, first, second), before)
+            scaling = updated(scaling, gradient)
+        return State(state.step + 1, params, first, second, buffers, scaling), loss
 
     def _gradient(
-        self, params: Tensors, buffers: Tensors, rows: tf.Tensor, key: tf.Tensor
+        self, params: Tensors, buffers: Tensors, rows: tf.Tensor, key: tf.Tensor, scale: Any
     ) -> tuple[tf.Tensor, Tensors, Tensors]:
         """Of one member: loss, its gradient, and what the call has changed."""
         with tf.GradientTape() as tape:
             tape.watch(params)
             loss, buffers = self._loss(params, buffers, rows, key)
+            scaled = loss * tf.cast(scale, loss.dtype) if self.half else loss
         zero = tf.UnconnectedGradients.ZERO
-        gradient = tape.gradient(loss, params, unconnected_gradients=zero)
+        gradient = tape.gradient(scaled, params, unconnected_gradients=zero)
+        if self.half:
+            gradient = {name: g / tf.cast(scale, g.dtype) for name, g in gradient.items()}
         return tf.cast(loss, "float32"), gradient, buffers
 
     def _loss(
@@ -227,6 +245,8 @@ class Trainer:
         x = tf.nest.map_structure(lambda part: tf.gather(part, rows), self.x)
         added: list[tf.Tensor] = []
         outputs, changed = _apply(model.net, pairs, x, list(self.buffers.values()), added)
+        if outputs.dtype.size < 4:  # half precision ends where the likelihood begins
+            outputs = tf.cast(outputs, "float32")
         log_lik = model.likelihood.log_prob(
             outputs, tf.gather(self.y, rows), model.likelihood_parameters(values), key=key
         )
@@ -275,18 +295,9 @@ def _rows_of(data: Dataset) -> tuple[Any, tf.Tensor, tf.Tensor | None]:
     Raises:
         DataError: If there are no targets, or the rows come from a stream that does not end.
     """
-    parts: Any = (data.x, data.y, data.sample_weight)
-    if data.stream is not None:
-        if data.stream.cardinality() == tf.data.INFINITE_CARDINALITY:
-            raise DataError(
-                "Each member has an order of its own, so all rows must be at hand. Expected "
-                "arrays or a stream that ends. Received: an endless stream."
-            )
-        batches = list(data.stream.as_numpy_iterator())
-        joined = tf.nest.map_structure(lambda *rows: np.concatenate(rows), *batches)
-        parts = (*joined, None, None)[:3] if isinstance(joined, tuple) else (joined, None, None)
-    x, y, weight = parts
-    if y is None:
+    data = data.in_memory()
+    if data.y is None:
         raise DataError("Training a net needs targets. Expected (x, y). Received: x alone.")
-    x = tf.nest.map_structure(tf.convert_to_tensor, x)
-    return x, tf.convert_to_tensor(y), None if weight is None else tf.convert_to_tensor(weight)
+    x = tf.nest.map_structure(tf.convert_to_tensor, data.x)
+    weight = data.sample_weight
+    return x, tf.convert_to_tensor(data.y), None if weight is None else tf.convert_to_tensor(weight)

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tfbdl.errors import CheckpointError, RunCancelled, RunError
+from tfbdl.errors import CheckpointError, RunError
+from tfbdl.inference.driver import Pace, Reporter, from_arrays, to_arrays
 from tfbdl.protocols import Context
 
 from .trainer import State, Tensors, Trainer
 
-CHUNK_SECONDS = 0.5
 FIRST_CHUNK = 16
 
 
@@ -43,7 +43,7 @@ def train(
         trainer: The compiled training of a group.
         members: How many, in groups of ``trainer.group``.
         context: Reports and checkpoints of the run; the seed is the trainer's.
-        checkpoint_seconds: Least time between two checkpoints.
+        checkpoint_seconds: Minimum time between two checkpoints.
 
     Raises:
         RunError: If a loss is no finite number any more.
@@ -72,30 +72,27 @@ class _Run:
         self, trainer: Trainer, groups: list[range], context: Context, checkpoint_seconds: float
     ) -> None:
         self.trainer, self.groups, self.context = trainer, groups, context
-        self.checkpoint_seconds = checkpoint_seconds
+        self.reporter = Reporter(context, checkpoint_seconds)
         self.index = 0
         self.done: list[tuple[Any, Any]] = []  # (params, buffers) of each finished group
         self.losses: list[np.ndarray] = [np.zeros((0, len(groups[0])), "float32")]  # of this group
         self.sums = np.zeros(trainer.steps, "float64")  # over finished members
-        self.size = FIRST_CHUNK
-        self.saved = time.monotonic()
+        self.pace = Pace(FIRST_CHUNK)
 
     def chunk(self, state: State, group: range) -> State:
         """Make some steps, take up their losses, report."""
         trainer = self.trainer
-        count = min(self.size, trainer.capacity, trainer.steps - int(state.step))
+        count = min(self.pace.size, trainer.capacity, trainer.steps - int(state.step))
         began = time.perf_counter()
         state, losses = trainer.advance(state, group, count)
-        seconds = time.perf_counter() - began
-        ideal = count * CHUNK_SECONDS / max(seconds, 1e-3)
-        self.size = int(np.clip(ideal, count / 4, count * 4)) + 1
+        self.pace.took(count, time.perf_counter() - began)
         if not np.isfinite(losses).all():
             raise RunError(
                 f"The loss became {losses[~np.isfinite(losses)][0]} after {int(state.step)} steps. "
                 "Lower the learning_rate, or give inputs and targets of a size near one."
             )
         self.losses.append(losses)
-        self._report(state, losses)
+        self.reporter.report(lambda: self._figures(state, losses), lambda: self.save(state))
         return state
 
     def finish(self, state: State) -> None:
@@ -108,17 +105,9 @@ class _Run:
 
     def save(self, state: State | None) -> None:
         """Store finished members, the whole state of the group at work, and the losses."""
-        if self.context.checkpoints is None:
-            return
-        arrays: dict[str, np.ndarray] = {"losses": np.concatenate(self.losses), "sums": self.sums}
-        arrays |= _named("done", self.done)
-        step = self.index * self.trainer.steps
-        if state is not None:
-            arrays |= _named("state", state)
-            step += int(state.step)
+        step = self.index * self.trainer.steps + (0 if state is None else int(state.step))
         notes = {"index": self.index, "steps": self.trainer.steps, "at_work": state is not None}
-        self.context.checkpoints.save(step, arrays, notes)
-        self.saved = time.monotonic()
+        self.reporter.store(step, lambda: self._arrays(state), notes)
 
     def restored(self) -> State | None:
         """The state of the group at work in the last checkpoint; None: begin the next group."""
@@ -128,12 +117,18 @@ class _Run:
         _, arrays, notes = found
         template = self.trainer.start(self.groups[0])
         if int(notes.get("steps", -1)) != self.trainer.steps:
-            raise CheckpointError(_another())
+            raise CheckpointError(
+                "The checkpoint is of another run. Expected: one of "
+                f"{self.trainer.steps} steps. Received: {notes.get('steps')}."
+            )
         self.index, self.sums = int(notes["index"]), arrays["sums"]
         self.losses = [arrays["losses"]]
         groups = [(template.params, template.buffers)] * self.index
-        self.done = _restored("done", groups, arrays)
-        return _restored("state", template, arrays) if notes["at_work"] else None
+        self.done = from_arrays("done", groups, arrays, free_axes=1)  # members may be fewer
+        if not notes["at_work"]:
+            return None
+        state: State = from_arrays("state", template, arrays, free_axes=1)
+        return state
 
     def result(self) -> Trained:
         """All members, stacked, and the history."""
@@ -146,37 +141,14 @@ class _Run:
         epochs = (np.arange(trainer.steps) * trainer.batch_size) // trainer.num_rows
         return [float(mean[epochs == epoch].mean()) for epoch in np.unique(epochs)]
 
-    def _report(self, state: State, losses: np.ndarray) -> None:
-        figures = {
+    def _arrays(self, state: State | None) -> dict[str, np.ndarray]:
+        own = {"losses": np.concatenate(self.losses), "sums": self.sums}
+        at_work = {} if state is None else to_arrays("state", state)
+        return own | to_arrays("done", self.done) | at_work
+
+    def _figures(self, state: State, losses: np.ndarray) -> dict[str, float]:
+        return {
             "step": self.index * self.trainer.steps + int(state.step),
             "steps": len(self.groups) * self.trainer.steps,
             "loss": float(losses[-1].mean()),
         }
-        try:
-            if self.context.on_step is not None:
-                self.context.on_step(figures)
-        except RunCancelled:
-            self.save(state)
-            raise
-        if time.monotonic() - self.saved >= self.checkpoint_seconds:
-            self.save(state)
-
-
-def _named(prefix: str, nest: Any) -> dict[str, np.ndarray]:
-    leaves = tf.nest.flatten(nest)
-    return {f"{prefix}{i:05d}": np.asarray(leaf) for i, leaf in enumerate(leaves)}
-
-
-def _restored(prefix: str, template: Any, arrays: Any) -> Any:
-    """A nest of the structure of ``template`` from stored leaves; members may be fewer."""
-    stored = [tf.constant(arrays[name]) for name in sorted(arrays) if name.startswith(prefix)]
-    expected = tf.nest.flatten(template)
-    if [(leaf.shape[1:], leaf.dtype) for leaf in stored] != [
-        (leaf.shape[1:], leaf.dtype) for leaf in expected
-    ]:
-        raise CheckpointError(_another())
-    return tf.nest.pack_sequence_as(template, stored)
-
-
-def _another() -> str:
-    return "The checkpoint is of another run: it has another number of steps, or other arrays."

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any
 
 import keras
 
 import tfbdl
-from tfbdl.data import Dataset
+from tfbdl.data import Dataset, steps_per_execution
 from tfbdl.errors import CapabilityError, OptionsError
 from tfbdl.inference.elbo import KLSchedule
 from tfbdl.inference.surrogate_model import SurrogateModel
@@ -19,6 +20,7 @@ from .callbacks import Checkpoint, EarlyStopping, Report
 from .config import VariationalOptions
 
 SMALL = 50_000  # parameters below which a step takes less time than a look at it
+EXECUTION = 32  # steps between two looks, at most
 NO_DATA_STEPS = 100  # steps of an "epoch" where there are no data to pass over
 OF_SURROGATE = ("posterior", "rank", "num_samples")
 
@@ -44,11 +46,12 @@ class Variational:
             RunError: If the loss becomes NaN or infinite.
         """
         options = self.options
-        model = self._trainable(model, context.seed)
-        self._check_options(model, data)
         train, validation = data, None
         if options.validation_split and data is not None:
             train, validation = data.validation_split(options.validation_split)
+            model = _of_fewer_rows(model, data.num_rows, train.num_rows)
+        model = self._trainable(model, context.seed)
+        self._check_options(model, data)
         steps = NO_DATA_STEPS if train is None else train.steps_per_epoch(options.batch_size)
         epochs = options.epochs or math.ceil(options.steps / steps)
         self._compile(model, steps, epochs)
@@ -132,9 +135,10 @@ class Variational:
                 minibatch_weights=options.minibatch_weights,
                 batches=steps,
             )
-        per_execution = options.steps_per_execution
-        if per_execution is None:
-            per_execution = min(steps, 32) if model.count_params() < SMALL else 1
+        most = options.steps_per_execution
+        if most is None:
+            most = EXECUTION if model.count_params() < SMALL else 1
+        per_execution = steps_per_execution(steps, most)
         own = {} if _completes_itself(model) else {"loss": model.loss}
         model.compile(optimizer=optimizer, steps_per_execution=per_execution, **own)
 
@@ -148,6 +152,24 @@ class Variational:
                 Checkpoint(context.checkpoints, callbacks, self.options.checkpoint_seconds)
             )
         return callbacks
+
+
+def _of_fewer_rows(model: Any, all_rows: int | None, rows: int | None) -> Any:
+    """A copy of a log joint that stood for all rows, to stand for those that are trained on.
+
+    A network counts its rows itself, and a number other than that of all rows was meant so.
+    """
+    if isinstance(model, keras.Model) or getattr(model, "num_data", None) != all_rows:
+        return model
+    fewer = copy.copy(model)
+    try:
+        fewer.num_data = rows
+    except AttributeError:
+        raise OptionsError(
+            "With validation_split a model stands for fewer rows, so that its num_data must be "
+            f"one that can be set. Received: a {type(model).__name__} whose num_data is fixed."
+        ) from None
+    return fewer
 
 
 def _inputs(

@@ -14,6 +14,7 @@ from tfbdl import random
 from tfbdl.distributions import Prior
 
 from .config import HorseshoeOptions
+from .scalar import ScalarDistribution
 
 FLOOR = 1e-24
 """Of u = w^2 / (2 tau^2): the density, which has a pole at zero, is constant below it."""
@@ -43,7 +44,7 @@ class Horseshoe(Prior):
         return MarginalHorseshoe(self.options.scale, dtype)
 
 
-class MarginalHorseshoe(tfd.Distribution):
+class MarginalHorseshoe(ScalarDistribution):
     """A scalar horseshoe.
 
     Args:
@@ -54,21 +55,7 @@ class MarginalHorseshoe(tfd.Distribution):
     def __init__(self, scale: float, dtype: str = "float32") -> None:
         parameters = dict(locals())
         self.scale = scale
-        super().__init__(
-            dtype=tf.as_dtype(dtype),
-            reparameterization_type=tfd.NOT_REPARAMETERIZED,
-            validate_args=False,
-            allow_nan_stats=True,
-            parameters=parameters,
-            name="MarginalHorseshoe",
-        )
-
-    @classmethod
-    def _parameter_properties(cls, dtype: Any, num_classes: Any = None) -> dict[str, Any]:
-        return {}
-
-    def _event_shape(self) -> tf.TensorShape:
-        return tf.TensorShape([])
+        super().__init__(dtype, parameters)
 
     def _log_prob(self, w: tf.Tensor) -> tf.Tensor:
         u = 0.5 * tf.square(w * (1.0 / self.scale))

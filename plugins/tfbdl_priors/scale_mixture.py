@@ -13,6 +13,7 @@ from tfbdl import random
 from tfbdl.distributions import Prior
 
 from .config import ScaleMixtureOptions
+from .scalar import ScalarDistribution
 
 
 class ScaleMixture(Prior):
@@ -33,7 +34,7 @@ class ScaleMixture(Prior):
         return NormalScaleMixture(options.pi, options.sigma1, options.sigma2, dtype)
 
 
-class NormalScaleMixture(tfd.Distribution):
+class NormalScaleMixture(ScalarDistribution):
     """A scalar mixture of two normals about zero.
 
     Args:
@@ -45,21 +46,7 @@ class NormalScaleMixture(tfd.Distribution):
     def __init__(self, pi: float, sigma1: float, sigma2: float, dtype: str = "float32") -> None:
         parameters = dict(locals())
         self.pi, self.sigma1, self.sigma2 = pi, sigma1, sigma2
-        super().__init__(
-            dtype=tf.as_dtype(dtype),
-            reparameterization_type=tfd.NOT_REPARAMETERIZED,
-            validate_args=False,
-            allow_nan_stats=True,
-            parameters=parameters,
-            name="NormalScaleMixture",
-        )
-
-    @classmethod
-    def _parameter_properties(cls, dtype: Any, num_classes: Any = None) -> dict[str, Any]:
-        return {}
-
-    def _event_shape(self) -> tf.TensorShape:
-        return tf.TensorShape([])
+        super().__init__(dtype, parameters)
 
     def _log_prob(self, w: tf.Tensor) -> tf.Tensor:
         """Eq. 7 as the wide component's log density + log(1 + ratio of narrow to wide).

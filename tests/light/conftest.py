@@ -26,8 +26,9 @@ from tfbdl.specs import DatasetSpec, EngineSpec, ModelSpec, PriorSpec, RunSpec
 
 
 @pytest.fixture
-def found(monkeypatch: pytest.MonkeyPatch) -> types.SimpleNamespace:
-    """A small registry; the name ``laplace`` is a prior and an engine."""
+def found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> types.SimpleNamespace:
+    """A small registry, in an empty folder; the name ``laplace`` is a prior and an engine."""
+    monkeypatch.chdir(tmp_path)
     model = spec(
         ModelSpec,
         "network",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +123,50 @@ def test_run_from_a_folder_that_was_never_started_runs_there(
     assert cli.main(["run", "--from", str(folder.path / runs.RUN)]) == 0
     assert executed[0][1] == folder.path
     assert executed[1][1] != folder.path
+
+
+def test_two_runs_of_one_second_have_folders_of_their_own(tmp_path: Path) -> None:
+    made = [runs.new_folder(tmp_path, "bbb") for _ in range(5)]
+    assert len(set(made)) == 5
+    assert all(path.is_dir() for path in made)
+
+
+def test_run_refuses_a_folder_in_use_before_it_hands_over(
+    executed: list[tuple[RunSpec, Path]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs.RunFolder(tmp_path / "r").create().set_state("done")
+    assert cli.main(["run", "network", "--out", str(tmp_path / "r")]) == 2
+    assert "already holds a run (done)" in capsys.readouterr().err
+    assert executed == []
+    assert not (tmp_path / "r" / runs.LOG).exists()
+
+
+def test_run_keeps_what_it_prints_in_a_log(
+    found: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def execute(spec: RunSpec, *, out: Path, on_step: Callable[..., None]) -> Fit:
+        assert runs.RunFolder(out).read_spec() == spec
+        print("\x1b[1mEpoch\x1b[0m 1")
+        warnings.simplefilter("always")  # until the command ends
+        warnings.warn("slow", stacklevel=1)
+        on_step({"step": 1, "steps": 2})
+        if spec.seed:
+            raise DataError("3 rows hold NaN.")
+        return Fit({"rmse": 2.5})
+
+    replace_api(monkeypatch, execute=execute)
+    assert cli.main(["run", "network", "--out", "good"]) == 0
+    assert cli.main(["run", "network", "--seed", "1", "--out", "bad"]) == 2
+    good, bad = (tmp_path.joinpath(name, runs.LOG).read_text() for name in ("good", "bad"))
+    for text in (good, bad):
+        assert text.startswith("Epoch 1\ntfbdl: warning: slow\n")
+    assert "Root mean squared error" in good
+    assert good.endswith("run folder: good\n")
+    assert bad.endswith("DataError: 3 rows hold NaN.\n")
+    assert "run folder: good" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ def test_unknown_name_error_survives_pickling() -> None:
     ("cls", "builtin"),
     [
         (errors.UnknownNameError, KeyError),
+        (errors.UnknownNameError, ValueError),
         (errors.OptionsError, ValueError),
         (errors.SpecError, ValueError),
         (errors.CapabilityError, ValueError),

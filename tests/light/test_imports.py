@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -183,10 +184,12 @@ OURS = "--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold=6553
     ],
 )
 def test_gate_asks_for_small_loops_in_one_kernel_and_leaves_what_the_user_set(
-    before: str, after: str
+    before: str, after: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shown = run("import os, tfbdl._backend; print(os.environ['XLA_FLAGS'])", XLA_FLAGS=before)
-    assert shown == after
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    monkeypatch.setenv("XLA_FLAGS", before)
+    gate = importlib.reload(importlib.import_module("tfbdl._backend"))
+    assert os.environ[gate.XLA_VARIABLE] == after
 
 
 @pytest.mark.parametrize(("running", "shown"), [("jax", "imported on 'jax'"), ("tensorflow", "ok")])

@@ -238,6 +238,9 @@ def test_plan_of_an_object_as_data_takes_columns(known: Registry) -> None:
     found = plan(RunSpec(model="bbb", data_options=several), registry=known)
     assert found.data_options.target == ("price", "size")
     assert found.data_options.features == ("age",)
+    of_stream = {"task": "classification", "num_classes": 4, "num_rows": 100}
+    found = plan(RunSpec(model="bbb", data_options=of_stream), registry=known)
+    assert found.data_options.model_dump(exclude_none=True) == of_stream
     with pytest.raises(OptionsError, match=r"have no 'targt'\. Did you mean 'target'\?"):
         plan(RunSpec(model="bbb", data_options={"targt": "price"}), registry=known)
 

@@ -80,6 +80,13 @@ def test_spec_survives_the_folder(folder: runs.RunFolder) -> None:
     assert record["versions"]["numpy"] == np.__version__
 
 
+def test_note_adds_to_the_record_and_changes_nothing_else(folder: runs.RunFolder) -> None:
+    before = folder.read_record()
+    folder.note(goal={"seed": 1})
+    assert folder.read_record() == {**before, "goal": {"seed": 1}}
+    assert folder.read_spec() == SPEC
+
+
 def test_write_spec_again_keeps_the_time_of_creation(folder: runs.RunFolder) -> None:
     record = {**folder.read_record(), "created": "2001-02-03T04:05:06+00:00"}
     (folder.path / runs.RUN).write_text(json.dumps(record))

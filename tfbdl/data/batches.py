@@ -29,6 +29,19 @@ def permutation(num_rows: int, seed: int, epoch: Any) -> tf.Tensor:
     return tf.cast(tf.argsort(bits, stable=True), "int64")
 
 
+def steps_per_execution(steps: int, most: int) -> int:
+    """The largest number of steps up to ``most`` that divides an epoch.
+
+    Keras makes whole executions alone: with batches that never end, an epoch of 40 steps by
+    executions of 32 has 64.
+
+    Args:
+        steps: Of an epoch, at least 1.
+        most: At least 1.
+    """
+    return next(k for k in range(min(steps, most), 0, -1) if steps % k == 0)
+
+
 def epochs_of_batches(
     tensors: Any,
     num_rows: int,
@@ -37,6 +50,7 @@ def epochs_of_batches(
     seed: int,
     shuffle: bool,
     start_epoch: int,
+    skip: int = 0,
     repeat: bool,
 ) -> tf.data.Dataset:
     """Batches of rows, epoch after epoch.
@@ -50,6 +64,7 @@ def epochs_of_batches(
         seed: Of the order.
         shuffle: Whether to draw an order; otherwise the rows come as they stand.
         start_epoch: The first epoch.
+        skip: Batches of it to leave out.
         repeat: Whether to go on for ever.
     """
     full = num_rows // batch_size * batch_size
@@ -68,7 +83,7 @@ def epochs_of_batches(
         return tf.nest.map_structure(lambda tensor: tf.gather(tensor, indices), tensors)
 
     stop = tf.int64.max if repeat else start_epoch + 1
-    length = tf.data.INFINITE_CARDINALITY if repeat else -(-num_rows // batch_size)
+    length = tf.data.INFINITE_CARDINALITY if repeat else -(-num_rows // batch_size) - skip
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return (
@@ -76,6 +91,7 @@ def epochs_of_batches(
         .map(order)
         .prefetch(1)  # the next epoch is shuffled while this one runs
         .flat_map(cut)
+        .skip(skip)
         .map(rows, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .apply(tf.data.experimental.assert_cardinality(length))
         .prefetch(tf.data.AUTOTUNE)

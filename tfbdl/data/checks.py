@@ -27,8 +27,14 @@ def check_lengths(rows: Mapping[str, int]) -> None:
             raise DataError(f"{what} has no rows. Expected at least one.")
 
 
-def check_weights(value: Any, what: str, *, dtype: str) -> np.ndarray:
+def check_weights(value: Any, what: str, *, dtype: str, whole: bool = True) -> np.ndarray:
     """Sample weights as floats ``[n]``.
+
+    Args:
+        value: The weights.
+        what: What to call them in an error.
+        dtype: A float dtype.
+        whole: Whether these are all weights; those of a batch may be zero throughout.
 
     Raises:
         DataError: If they are no vector, negative, not finite or all zero.
@@ -36,7 +42,7 @@ def check_weights(value: Any, what: str, *, dtype: str) -> np.ndarray:
     weights, _ = to_floats(value, what, dtype=dtype)
     if weights.ndim != 1:
         raise DataError(f"{what} must have shape [rows]. Received: shape {weights.shape}.")
-    if weights.size and (weights.min() < 0.0 or weights.max() == 0.0):
+    if weights.size and (weights.min() < 0.0 or (whole and weights.max() == 0.0)):
         raise DataError(
             f"{what} must not be negative, nor zero throughout. "
             f"Received: from {weights.min():g} to {weights.max():g}."

@@ -13,7 +13,8 @@ from .checks import check_lengths, check_like, check_weights
 from .columns import frame_names, is_frame, to_floats
 from .dataset import Dataset
 from .info import DataInfo, Task, describe
-from .streams import is_stream, open_stream
+from .retarget import retarget
+from .streams import LOOK, CheckTargets, is_stream, open_stream
 from .targets import to_targets
 
 
@@ -26,19 +27,22 @@ def as_dataset(
     y_test: Any = None,
     name: str | None = None,
     task: Task | None = None,
+    num_classes: int | None = None,
     class_names: Sequence[str] | None = None,
     feature_names: Sequence[str] | None = None,
     target_names: Sequence[str] | None = None,
     num_rows: int | None = None,
     dtype: str | None = None,
     allow_nan: bool = False,
+    check_targets: CheckTargets | None = None,
 ) -> Dataset:
     """Check data and bring it into one shape.
 
     Args:
-        data: A Dataset (returned as it is), ``(x, y)``, ``(x, y, sample_weight)``, x alone, a
-            mapping of arrays (x in several parts), a pandas DataFrame with ``target``, a Series,
-            nested lists, a batched ``tf.data.Dataset`` or a ``keras.utils.PyDataset``.
+        data: A Dataset (returned as it is, but for what is asked of its targets), ``(x, y)``,
+            ``(x, y, sample_weight)``, x alone, a mapping of arrays (x in several parts), a pandas
+            DataFrame with ``target``, a Series, nested lists, a batched ``tf.data.Dataset`` or a
+            ``keras.utils.PyDataset``.
         target: The target column or columns of a frame; the others are features.
         features: The feature columns of a frame, if not all others.
         x_test: Held-out inputs, in any of the forms that x may have.
@@ -46,12 +50,16 @@ def as_dataset(
         name: What to call the data.
         task: Overrides the guess from the targets' dtype (floats: regression; whole numbers,
             booleans, texts: classification).
+        num_classes: Of the labels, where they need not all occur; a stream of unknown length
+            cannot tell.
         class_names: Names of the labels 0, 1, ...; for texts this sets their order.
         feature_names: Names of the columns of an array x.
         target_names: Names of the columns of an array y.
         num_rows: Training rows of a stream that cannot tell.
         dtype: Of floats; None: ``keras.config.floatx()``.
         allow_nan: Admit NaN in x and in float targets, where it stands for a missing value.
+        check_targets: Called with the clean targets, batch by batch where they are a stream's; it
+            raises DataError where a model cannot have produced them.
 
     Returns:
         A Dataset whose x is float and whose y is float, or int32 for classes.
@@ -62,6 +70,11 @@ def as_dataset(
     if isinstance(data, Dataset):
         if target is not None or features is not None:
             raise DataError("target and features choose columns of a frame. Received: a Dataset.")
+        data = retarget(data, task=task, num_classes=num_classes, class_names=class_names)
+        if check_targets is not None:
+            _check_dataset(data, check_targets)
+        if num_rows is not None and data.num_rows is None:
+            data = dataclasses.replace(data, info=dataclasses.replace(data.info, num_rows=num_rows))
         return data if name is None else dataclasses.replace(data, name=name)
     if data is None or isinstance(data, (str, bytes)):
         raise DataError(
@@ -75,8 +88,10 @@ def as_dataset(
             dtype=floats,
             num_rows=num_rows,
             task=task,
+            num_classes=num_classes,
             class_names=class_names,
             allow_nan=allow_nan,
+            check_targets=check_targets,
         )
         made = Dataset(name=name or "data", info=info, stream=stream)
     else:
@@ -84,12 +99,15 @@ def as_dataset(
             *_parts(data, target, features),
             dtype=floats,
             task=task,
+            num_classes=num_classes,
             class_names=class_names,
             feature_names=None if feature_names is None else tuple(map(str, feature_names)),
             target_names=None if target_names is None else tuple(map(str, target_names)),
             allow_nan=allow_nan,
             name=name or "data",
         )
+        if check_targets is not None and made.y is not None:
+            check_targets(made.y)
     if x_test is None:
         if y_test is not None:
             raise DataError("y_test was given without x_test.")
@@ -98,6 +116,15 @@ def as_dataset(
         made = dataclasses.replace(made, info=_with_test_classes(made.info, y_test))
     clean_x, clean_y = check_like(made.info, x_test, y_test, allow_nan=allow_nan, suffix="_test")
     return dataclasses.replace(made, x_test=clean_x, y_test=clean_y)
+
+
+def _check_dataset(data: Dataset, check_targets: CheckTargets) -> None:
+    """Check the targets, of a stream those of its first batches: it was read when it was made."""
+    if data.y is not None:
+        check_targets(data.y)
+    if data.stream is not None and data.info.y_shape is not None:
+        for batch in data.stream.take(LOOK).as_numpy_iterator():
+            check_targets(batch[1])
 
 
 def _parts(
@@ -154,6 +181,7 @@ def _from_arrays(
     *,
     dtype: str,
     task: Task | None,
+    num_classes: int | None,
     class_names: Sequence[str] | None,
     feature_names: tuple[str, ...] | None,
     target_names: tuple[str, ...] | None,
@@ -167,7 +195,14 @@ def _from_arrays(
     info_of_targets: dict[str, Any] = {}
     target = weights = None
     if y is not None:
-        found = to_targets(y, dtype=dtype, task=task, class_names=class_names, allow_nan=allow_nan)
+        found = to_targets(
+            y,
+            dtype=dtype,
+            task=task,
+            num_classes=num_classes,
+            class_names=class_names,
+            allow_nan=allow_nan,
+        )
         target = found.array
         rows["y"] = len(target)
         info_of_targets = {

@@ -55,6 +55,7 @@ class Dataset:
         seed: int,
         shuffle: bool = True,
         start_epoch: int = 0,
+        skip: int = 0,
         repeat: bool = True,
     ) -> tf.data.Dataset:
         """Batches ``x``, ``(x, y)`` or ``(x, y, sample_weight)``.
@@ -69,13 +70,14 @@ class Dataset:
             seed: From 0 to 2**63 - 1.
             shuffle: Whether to draw a new order for each epoch.
             start_epoch: The first epoch, from 0.
+            skip: Batches of it to leave out.
             repeat: Whether to go on for ever; otherwise one epoch.
 
         Raises:
             DataError: If the rows cannot be batched.
         """
         if self.stream is not None:
-            return self._stream_batches(batch_size, start_epoch, repeat)
+            return self._stream_batches(batch_size, start_epoch, skip, repeat)
         return epochs_of_batches(
             self._tensors,
             self._counted_rows(),
@@ -83,6 +85,7 @@ class Dataset:
             seed=seed,
             shuffle=shuffle,
             start_epoch=start_epoch,
+            skip=skip,
             repeat=repeat,
         )
 
@@ -101,6 +104,32 @@ class Dataset:
         if size is None:
             size = len(tf.nest.flatten(next(iter(self.stream)))[0])
         return math.ceil(self._counted_rows() / size)
+
+    def in_memory(self, batches: int | None = None) -> Dataset:
+        """The same data with all rows held as arrays; a stream is gathered.
+
+        Args:
+            batches: Of a stream: how many to take; None: all.
+
+        Raises:
+            DataError: If all rows of a stream without an end are asked for, or it has no rows.
+        """
+        if self.stream is None:
+            return self
+        stream: Any = self.stream
+        if batches is None and int(stream.cardinality()) == tf.data.INFINITE_CARDINALITY:
+            raise DataError(
+                "All rows are needed at once. Expected arrays, or a stream that ends. "
+                "Received: an endless stream."
+            )
+        parts = list(stream.take(-1 if batches is None else batches).as_numpy_iterator())
+        if not parts:
+            raise DataError("The data have no rows. Received: a stream without batches.")
+        joined = tf.nest.map_structure(lambda *rows: np.concatenate(rows), *parts)
+        x, y, weight, *_ = (*(joined if isinstance(joined, tuple) else (joined,)), None, None)
+        rows = len(tf.nest.flatten(x)[0])
+        info = dataclasses.replace(self.info, num_rows=rows)
+        return dataclasses.replace(self, x=x, y=y, sample_weight=weight, info=info, stream=None)
 
     def validation_split(self, fraction: float) -> tuple[Dataset, Dataset]:
         """(train, validation): the last rows become validation data, as in Keras.
@@ -151,13 +180,15 @@ class Dataset:
     def fingerprint(self) -> str:
         """A sha256 of the training rows with their shapes and dtypes, as hex digits.
 
-        For a stream, of its element spec and first batch.
+        For a stream, whose batches may be shuffled anew at each pass or made on the way, of its
+        element spec, length and rows alone: two of one form are not told apart.
         """
         digest = hashlib.sha256()
         parts: Any = (self.x, self.y, self.sample_weight)
         if self.stream is not None:
-            digest.update(repr(self.stream.element_spec).encode())
-            parts = (next(self.stream.as_numpy_iterator()),)
+            form = (self.stream.element_spec, int(self.stream.cardinality()), self.num_rows)
+            digest.update(repr(form).encode())
+            parts = ()
         for path, leaf in _leaves(parts):
             array = np.ascontiguousarray(leaf)
             digest.update(f"{path} {array.dtype.str} {np.shape(leaf)};".encode())
@@ -172,15 +203,18 @@ class Dataset:
             tensors = tf.nest.map_structure(tf.convert_to_tensor, tuple(parts))
         return tensors if len(tensors) > 1 else tensors[0]
 
-    def _stream_batches(self, batch_size: int, start_epoch: int, repeat: bool) -> tf.data.Dataset:
+    def _stream_batches(
+        self, batch_size: int, start_epoch: int, skip: int, repeat: bool
+    ) -> tf.data.Dataset:
         stream: Any = self.stream
-        if int(stream.cardinality()) == tf.data.INFINITE_CARDINALITY:
-            if repeat and start_epoch == 0:
-                return stream
+        if int(stream.cardinality()) != tf.data.INFINITE_CARDINALITY:  # each pass is an epoch
+            stream = stream.repeat() if repeat else stream
+            return stream.skip(skip) if skip else stream
+        if start_epoch or not repeat:
             steps = self.steps_per_epoch(batch_size)
-            stream = stream.skip(start_epoch * steps)
-            return stream if repeat else stream.take(steps)
-        return stream.repeat() if repeat else stream  # each pass is an epoch
+            skip += start_epoch * steps
+        stream = stream.skip(skip) if skip else stream
+        return stream if repeat else stream.take(steps)
 
     def _rows(self, index: Any) -> tuple[Any, Any, Any]:
         return tuple(  # type: ignore[return-value]

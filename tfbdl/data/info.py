@@ -30,11 +30,12 @@ class DataInfo:
         y_shape: ``()`` for y ``[n]``, ``(1,)`` for ``[n, 1]``; None without targets.
         y_dtype: None without targets.
         num_classes: Of integer, boolean or text targets; None for other targets, and for a stream
-            of unknown length.
+            of unknown length, unless it was given.
         class_names: In the order of the labels 0, 1, ...; None where labels have no names.
         task: What the targets ask for.
         x_mean, x_std: Per feature, over the training rows; None unless x is ``[n, d]``. The
-            standard deviation (divisor n) of a constant column is given as 1.0.
+            standard deviation (divisor n) of a constant column is given as 1.0. Of a stream
+            without a known end, over its first 16 batches, as y_mean and y_std are.
         y_mean, y_std: The same per target; None unless the targets are floats ``[n]`` or
             ``[n, d]``.
         feature_names, target_names: Names of the columns, where there are any.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -11,10 +12,16 @@ import numpy as np
 import tensorflow as tf
 
 from ..errors import DataError
-from .columns import check_finite
+from .checks import check_weights
+from .columns import to_floats
 from .info import DataInfo, Moments, Task
+from .targets import to_targets
 
 _EXAMPLES = 2  # batches from which a PyDataset's shapes are inferred
+LOOK = 16  # batches of a stream without a known end that are checked and described
+
+CheckTargets = Callable[[np.ndarray], None]
+"""Raises DataError where a model cannot have produced the targets ``[n, ...]``."""
 
 
 def is_stream(data: Any) -> bool:
@@ -28,41 +35,51 @@ def open_stream(
     dtype: str,
     num_rows: int | None = None,
     task: Task | None = None,
+    num_classes: int | None = None,
     class_names: Sequence[str] | None = None,
     allow_nan: bool = False,
+    check_targets: CheckTargets | None = None,
 ) -> tuple[tf.data.Dataset, DataInfo]:
     """Bring batches into one form, check and count them.
 
-    Floats are cast to ``dtype``, inputs of other dtypes too; whole targets become int32 labels. A
-    finite stream is read once; of one whose length is infinite or unknown, only the first batch
-    is checked, and ``num_rows`` is what was given.
+    Batches are checked as they are given, as arrays are; then floats are cast to ``dtype``, inputs
+    of other dtypes too, and whole targets become int32 labels. A finite stream is read once. Of
+    one whose length is infinite or unknown the first 16 batches are checked and described, and
+    ``num_rows`` is what was given.
 
     Args:
         data: Of batches ``x``, ``(x, y)`` or ``(x, y, sample_weight)``; x may be a mapping.
         dtype: A float dtype.
         num_rows: The number of training rows, where the stream cannot tell.
         task: Overrides the guess from the dtype of the targets.
+        num_classes: Where known before; labels are then held against it.
         class_names: Names of the labels.
         allow_nan: Admit NaN, for a missing value.
+        check_targets: Called with the clean targets of each batch that is checked.
 
     Raises:
         DataError: If elements are not batches, or contain what arrays must not contain.
     """
-    stream = from_py_dataset(data) if isinstance(data, keras.utils.PyDataset) else data
-    task = _check_spec(stream.element_spec, task)
-    stream = stream.map(
+    raw = from_py_dataset(data) if isinstance(data, keras.utils.PyDataset) else data
+    task = _check_spec(raw.element_spec, task)
+    stream = raw.map(
         lambda *parts: _cast(parts, dtype, task),
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,
     )
-    finite = int(stream.cardinality()) >= 0
-    batches = iter(stream.as_numpy_iterator())
-    summary = _Summary(task, class_names, allow_nan)
-    for batch in batches if finite else itertools.islice(batches, 1):
+    finite = int(raw.cardinality()) >= 0
+    if class_names is not None:
+        class_names = tuple(map(str, class_names))
+        num_classes = len(class_names)
+    summary = _Summary(task, dtype, num_classes, allow_nan, check_targets)
+    for batch in itertools.islice(raw.as_numpy_iterator(), None if finite else LOOK):
         summary.update(batch)
     if not summary.rows:
         raise DataError("The data has no rows. Expected at least one batch that is not empty.")
-    return stream, summary.info(stream.element_spec, num_rows, finite)
+    info = summary.info(stream.element_spec, num_rows, finite)
+    if info.task == "classification":
+        info = dataclasses.replace(info, class_names=class_names)
+    return stream, info
 
 
 def from_py_dataset(data: keras.utils.PyDataset) -> tf.data.Dataset:
@@ -99,18 +116,25 @@ def split_element(element: Any) -> tuple[Any, Any, Any]:
 class _Summary:
     """What one pass learns."""
 
-    def __init__(self, task: Task, class_names: Sequence[str] | None, allow_nan: bool) -> None:
+    def __init__(
+        self,
+        task: Task,
+        dtype: str,
+        num_classes: int | None,
+        allow_nan: bool,
+        check_targets: CheckTargets | None,
+    ) -> None:
         self.rows = 0
-        self._task, self._allow_nan = task, allow_nan
-        self._class_names = None if class_names is None else tuple(map(str, class_names))
-        self._top = -1
+        self._task, self._dtype, self._allow_nan = task, dtype, allow_nan
+        self._num_classes, self._check_targets = num_classes, check_targets
+        self._seen_classes = 2
         self._x, self._y = Moments(), Moments()
 
     def update(self, batch: Any) -> None:
         x, y, weight = split_element(batch)
         parts = {f"x[{key!r}]": part for key, part in x.items()} if _is_map(x) else {"x": x}
         for what, part in parts.items():
-            check_finite(part, what, allow_nan=self._allow_nan)
+            parts[what] = to_floats(part, what, dtype=self._dtype, allow_nan=self._allow_nan)[0]
         counts = {len(part) for part in (*parts.values(), y, weight) if part is not None}
         if len(counts) > 1:
             raise DataError(
@@ -119,24 +143,17 @@ class _Summary:
             )
         self.rows += counts.pop()
         if not _is_map(x) and x.ndim == 2:
-            self._x.update(x)
-        if y is None or not y.size:
-            return
-        if self._task == "classification":
-            self._check_labels(y)
-        else:
-            check_finite(y, "y", allow_nan=self._allow_nan)
-            if y.ndim <= 2:
-                self._y.update(y)
+            self._x.update(parts["x"])
         if weight is not None:
-            check_finite(weight, "sample_weight")
+            check_weights(weight, "sample_weight", dtype=self._dtype, whole=False)
+        if y is not None and y.size:
+            self._add_targets(y)
 
     def info(self, spec: Any, num_rows: int | None, finite: bool) -> DataInfo:
         x, y, _ = split_element(spec)
-        classes = self._task == "classification"
-        num_classes = None if not classes or not finite else max(self._top + 1, 2)
-        if self._class_names is not None and classes:
-            num_classes = len(self._class_names)
+        num_classes = self._num_classes
+        if num_classes is None and finite:
+            num_classes = self._seen_classes
         x_shape: Any = {k: _shape(v) for k, v in x.items()} if _is_map(x) else _shape(x)
         x_dtype: Any = {k: v.dtype.name for k, v in x.items()} if _is_map(x) else x.dtype.name
         return DataInfo(
@@ -145,8 +162,7 @@ class _Summary:
             x_dtype=x_dtype,
             y_shape=None if y is None else _shape(y),
             y_dtype=None if y is None else y.dtype.name,
-            num_classes=num_classes,
-            class_names=self._class_names if classes else None,
+            num_classes=num_classes if self._task == "classification" else None,
             task=self._task,
             x_mean=self._x.mean if self._x.count else None,
             x_std=self._x.std if self._x.count else None,
@@ -154,16 +170,19 @@ class _Summary:
             y_std=self._y.std if self._y.count else None,
         )
 
-    def _check_labels(self, y: np.ndarray) -> None:
-        low, high = int(y.min()), int(y.max())
-        most = len(self._class_names) - 1 if self._class_names is not None else None
-        if low < 0 or (most is not None and high > most):
-            raise DataError(
-                f"The labels in y must be 0, 1, ..., {'K - 1' if most is None else most}. "
-                f"Received: {low if low < 0 else high}. For regression give floats, or "
-                "task='regression'."
-            )
-        self._top = max(self._top, high)
+    def _add_targets(self, y: np.ndarray) -> None:
+        found = to_targets(
+            y,
+            dtype=self._dtype,
+            task=self._task,
+            num_classes=self._num_classes,
+            allow_nan=self._allow_nan,
+        )
+        if self._check_targets is not None:
+            self._check_targets(found.array)
+        self._seen_classes = max(self._seen_classes, found.num_classes or 0)
+        if self._task == "regression" and y.ndim <= 2:
+            self._y.update(found.array)
 
 
 def _check_spec(spec: Any, task: Task | None) -> Task:

@@ -46,7 +46,8 @@ def to_targets(
     """Turn targets into floats or labels.
 
     Floats are for regression; booleans, texts, pandas categories and whole numbers are classes.
-    Whole numbers of 1000 or more, that also outnumber the rows, are taken as quantities.
+    Whole numbers of 1000 or more, that also outnumber the rows, are taken as quantities. Rows of
+    labels that are 0 but for a single 1 count their columns as classes.
 
     Args:
         value: An array, a tensor, a Series, a DataFrame or nested lists: ``[n]`` or ``[n, ...]``.
@@ -179,7 +180,18 @@ def _labels(raw: np.ndarray, what: str, num_classes: int | None) -> tuple[np.nda
         )
     if high > np.iinfo("int32").max:
         raise DataError(f"The labels in {what} must fit 32 bits. Received: {high}.")
-    return raw.astype("int32"), num_classes or max(high + 1, 2)
+    if num_classes is None:
+        num_classes = raw.shape[-1] if _is_one_hot(raw) else max(high + 1, 2)
+    return raw.astype("int32"), num_classes
+
+
+def _is_one_hot(raw: np.ndarray) -> bool:
+    return (
+        raw.ndim > 1
+        and raw.shape[-1] > 2
+        and int(raw.max()) == 1
+        and bool((raw.sum(axis=-1) == 1).all())
+    )
 
 
 def _missing_text(what: str, missing: int) -> str:

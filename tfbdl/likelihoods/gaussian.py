@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import ClassVar
 
-import tensorflow as tf
-import tensorflow_probability as tfp
-
-from .base import Distribution, Tensor
-from .location_scale import SharedScale
-
-tfd = tfp.distributions
+from .location_scale import NormalNoise, SharedScale
 
 
-class Gaussian(SharedScale):
+class Gaussian(NormalNoise, SharedScale):
     """``y ~ N(target_mean + target_scale * output, (target_scale * scale)^2)``.
 
     Args:
@@ -34,9 +27,3 @@ class Gaussian(SharedScale):
     """
 
     name: ClassVar[str] = "gaussian"
-
-    def _density(self, loc: Tensor, scale: Tensor) -> Distribution:
-        return tfd.Normal(loc, scale)
-
-    def _log_standard(self, z: Tensor) -> Tensor:
-        return -0.5 * tf.square(z) - 0.5 * math.log(2 * math.pi)

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from ..errors import DataError
-from .base import Distribution, Tensor
-from .location_scale import LocationScale, positive
-
-tfd = tfp.distributions
+from .base import Tensor
+from .location_scale import LocationScale, NormalNoise, positive
 
 
-class HeteroscedasticGaussian(LocationScale):
+class HeteroscedasticGaussian(NormalNoise, LocationScale):
     """``y ~ N(loc(x), scale(x)^2)``: the net gives ``d`` locations, then ``d`` raw scales.
 
     In standardised units ``scale = scale_floor + softplus(raw)``: the floor keeps the density
@@ -63,12 +59,6 @@ class HeteroscedasticGaussian(LocationScale):
     ) -> tuple[Tensor, Tensor]:
         loc, raw = halves(self.name, outputs)
         return loc, self.scale_floor + tf.math.softplus(raw)
-
-    def _density(self, loc: Tensor, scale: Tensor) -> Distribution:
-        return tfd.Normal(loc, scale)
-
-    def _log_standard(self, z: Tensor) -> Tensor:
-        return -0.5 * tf.square(z) - 0.5 * math.log(2 * math.pi)
 
 
 def half(name: str, num_outputs: int) -> int:

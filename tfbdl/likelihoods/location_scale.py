@@ -121,6 +121,16 @@ class LocationScale(Likelihood):
         return loc, scale, mean, unit
 
 
+class NormalNoise(LocationScale):
+    """A LocationScale whose standard noise is normal."""
+
+    def _density(self, loc: Tensor, scale: Tensor) -> Distribution:
+        return tfd.Normal(loc, scale)
+
+    def _log_standard(self, z: Tensor) -> Tensor:
+        return -0.5 * tf.square(z) - 0.5 * math.log(2 * math.pi)
+
+
 class SharedScale(LocationScale):
     """A LocationScale whose scale is one number (or one per output) for all data.
 

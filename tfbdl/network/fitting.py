@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from .. import functional
-from ..data import Dataset, as_dataset, check_like
+from ..data import Dataset, as_dataset, check_like, steps_per_execution
 from ..errors import DataError
+from ..inference.rows import set_num_data
 
 if TYPE_CHECKING:
     from .model import BayesianNetwork
@@ -31,6 +31,7 @@ def fit_arguments(
     shuffle: bool,
     initial_epoch: int,
     steps_per_epoch: int | None,
+    validation_steps: int | None,
 ) -> dict[str, Any]:
     """Check the data, tell the model their number, and give Keras batches in our order.
 
@@ -38,28 +39,55 @@ def fit_arguments(
         DataError: If the data cannot be trained on, or their number of rows cannot be told.
     """
     data = training_data(model, x, y, sample_weight)
+    if not model.built:
+        model(_first_row(data))
+        data = as_dataset(data, **data_options(model))  # now that its units are known
     if validation_split:
         if validation_data is not None:
             raise DataError("Give validation_split or validation_data. Received: both.")
         data, held_out = data.validation_split(validation_split)
         validation_data = _arrays(held_out)
     elif validation_data is not None:
-        validation_data = _validation(data, validation_data)
+        validation_data = _first(_validation(model, data, validation_data), validation_steps)
     _set_num_data(model, data)
-    if not model.built:
-        model(_first_row(data))
+    model.class_names = data.info.class_names or model.class_names
     size = batch_size or DEFAULT_BATCH_SIZE
     steps = steps_per_epoch
     if steps is None and data.num_rows is not None:
         steps = data.steps_per_epoch(size)
+    epoch, skip = _start(data, size, initial_epoch, steps_per_epoch)
     batches = data.batches(
-        size, seed=int(model.rng_seed.numpy()), shuffle=shuffle, start_epoch=initial_epoch
+        size, seed=int(model.rng_seed.numpy()), shuffle=shuffle, start_epoch=epoch, skip=skip
     )
     return {
         "x": batches,
         "steps_per_epoch": steps,
         "validation_data": validation_data,
         "validation_batch_size": size,
+        "validation_steps": validation_steps,
+    }
+
+
+def make_whole_executions(model: BayesianNetwork, steps: int | None) -> None:
+    """Lower ``steps_per_execution`` to a divisor of an epoch's steps.
+
+    Keras makes whole executions alone, and of batches that never end it would take more than an
+    epoch has.
+    """
+    asked = model.given_steps_per_execution
+    lowered = asked if steps is None else steps_per_execution(steps, asked)
+    if lowered != model.steps_per_execution:
+        model.steps_per_execution = lowered
+        model.train_function = model.test_function = None  # traced with the number before
+
+
+def data_options(model: BayesianNetwork) -> dict[str, Any]:
+    """What the model knows of its data, in the words of ``as_dataset``."""
+    return {
+        "task": "classification" if model.likelihood.is_classification else "regression",
+        "num_classes": _num_classes(model),
+        "class_names": model.class_names,
+        "check_targets": lambda y: model.likelihood.check_targets(y, _num_outputs(model)),
     }
 
 
@@ -71,41 +99,32 @@ def training_data(model: BayesianNetwork, x: Any, y: Any, sample_weight: Any) ->
             ", or tf.data.Dataset.from_generator(...) and BayesianNetwork(..., num_data=N)."
         )
     if isinstance(x, Dataset):
-        data = x
+        data = as_dataset(x, **data_options(model))
     elif y is None:
-        data = as_dataset(x, num_rows=model.given_num_data, task=_task(model))
+        data = as_dataset(x, num_rows=model.given_num_data, **data_options(model))
     else:
         parts = (x, y) if sample_weight is None else (x, y, sample_weight)
-        data = as_dataset(parts, task=_task(model))
-    if data.stream is None:
-        if data.y is None:
-            raise DataError("Training needs targets. Expected: fit(x, y). Received: x alone.")
-        model.likelihood.check_targets(data.y, _num_outputs(model))
+        data = as_dataset(parts, **data_options(model))
+    if data.info.y_shape is None:
+        raise DataError("Training needs targets. Expected: fit(x, y). Received: x alone.")
     return data
 
 
-def evaluation_data(model: BayesianNetwork, x: Any, y: Any) -> tuple[Any, Any]:
-    """Checked ``(x, y)`` arrays, or the stream that was given."""
-    if y is None and not isinstance(x, tuple):
-        return x, None
-    parts = x if y is None else (x, y)
-    data = as_dataset(parts, task=_task(model))
-    model.likelihood.check_targets(data.y, _num_outputs(model))
-    return data.x, data.y
+def evaluation_data(
+    model: BayesianNetwork, x: Any, y: Any, steps: int | None = None
+) -> tuple[Any, Any]:
+    """Checked ``(x, y)`` arrays, or the stream that was given, unread: ``steps`` batches of it."""
+    if y is None and not isinstance(x, (tuple, Dataset)):
+        return _first(x, steps), None
+    data = as_dataset(x if y is None else (x, y), **data_options(model))
+    return (data.x, data.y) if data.stream is None else (_first(data.stream, steps), None)
 
 
 def gather_inputs(x: Any, steps: int | None = None) -> Any:
     """Checked inputs in memory; a stream is gathered, ``steps`` batches of it."""
     if isinstance(x, tf.Tensor):
         x = x.numpy()
-    data = as_dataset(x)
-    if data.stream is None:
-        return data.x
-    batches = [
-        batch[0] if isinstance(batch, tuple) else batch
-        for batch in data.stream.take(-1 if steps is None else steps).as_numpy_iterator()
-    ]
-    return tf.nest.map_structure(lambda *parts: np.concatenate(parts), *batches)
+    return as_dataset(x).in_memory(steps).x
 
 
 def supports_xla(model: keras.Model) -> bool:
@@ -124,13 +143,24 @@ def scaled_optimizer(net: keras.Model, optimizer: Any) -> Any:
 
 
 def _set_num_data(model: BayesianNetwork, data: Dataset) -> None:
-    rows = model.given_num_data or data.num_rows
-    if rows is None:
+    if set_num_data(model, data.num_rows) is None:
         raise DataError(
             "The number of training rows cannot be told from this stream, and the KL term is "
-            "weighted by it. Give BayesianNetwork(..., num_data=N)."
+            "weighted by it. Give BayesianNetwork(..., num_data=N), or "
+            "fit(as_dataset(stream, num_rows=N))."
         )
-    model.num_data = rows
+
+
+def _start(
+    data: Dataset, batch_size: int, initial_epoch: int, steps_per_epoch: int | None
+) -> tuple[int, int]:
+    """The pass over the data, and the batch of it, at which ``initial_epoch`` begins."""
+    if steps_per_epoch is None or not initial_epoch:
+        return initial_epoch, 0
+    batches = initial_epoch * steps_per_epoch
+    if data.num_rows is None:
+        return 0, batches
+    return divmod(batches, data.steps_per_epoch(batch_size))
 
 
 def _first_row(data: Dataset) -> Any:
@@ -141,8 +171,20 @@ def _first_row(data: Dataset) -> Any:
     return tf.nest.map_structure(lambda part: tf.convert_to_tensor(part[:1]), x)
 
 
-def _task(model: BayesianNetwork) -> Any:
-    return "classification" if model.likelihood.name == "categorical" else None
+def _first(batches: Any, steps: int | None) -> Any:
+    """The first batches of a stream, so that whole executions cannot take more than these."""
+    if steps is None or not isinstance(batches, tf.data.Dataset):
+        return batches
+    return batches.take(steps)
+
+
+def _num_classes(model: BayesianNetwork) -> int | None:
+    """The classes that the net has units for; None where that is not known, or there are none."""
+    units = _num_outputs(model)
+    if units is None or not model.likelihood.is_classification:
+        return None
+    size = model.likelihood.size_for(units)
+    return size if size > 1 else 2  # one unit tells two classes apart
 
 
 def _num_outputs(model: BayesianNetwork) -> int | None:
@@ -150,12 +192,14 @@ def _num_outputs(model: BayesianNetwork) -> int | None:
     return shape[-1] if isinstance(shape, tuple) and shape else None
 
 
-def _validation(data: Dataset, validation_data: Any) -> Any:
+def _validation(model: BayesianNetwork, data: Dataset, validation_data: Any) -> Any:
     if isinstance(validation_data, Dataset):
-        return _arrays(validation_data)
+        return _arrays(as_dataset(validation_data, **data_options(model)))
     if not isinstance(validation_data, tuple):
         return validation_data
     x, y = check_like(data.info, *validation_data[:2], suffix="_val")
+    if y is not None:
+        model.likelihood.check_targets(y, _num_outputs(model))
     return (x, y, *validation_data[2:])
 
 

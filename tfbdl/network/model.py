@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random as python_random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -48,6 +48,8 @@ class BayesianNetwork(VariationalObjective, PosteriorQueries, keras.Model):
             predicate of name and variable. By default all that train, but for the scales and
             shifts of normalisation layers. What is not random is a point estimate.
         num_data: Number of training rows; by default counted by ``fit``.
+        class_names: Of the labels 0, 1, ..., by which texts among the targets are coded; by
+            default taken from the targets of the first ``fit``.
         kl_weight: 1 is Bayes, below 1 a cold posterior; or a KLSchedule.
         name: Of the model.
 
@@ -73,6 +75,7 @@ class BayesianNetwork(VariationalObjective, PosteriorQueries, keras.Model):
     capabilities = frozenset({Capability.TRAINABLE, Capability.LOG_JOINT, Capability.NETWORK})
     takes_datasets = True
     jit_compile: bool  # a property of keras.Model
+    given_steps_per_execution = 1
     default_engine = "variational"
 
     def __init__(
@@ -88,6 +91,7 @@ class BayesianNetwork(VariationalObjective, PosteriorQueries, keras.Model):
         estimator: str = "reparameterization",
         sites: SitesArgument = None,
         num_data: int | None = None,
+        class_names: Sequence[str] | None = None,
         kl_weight: float | KLSchedule = 1.0,
         name: str | None = None,
         **kwargs: Any,
@@ -110,6 +114,8 @@ class BayesianNetwork(VariationalObjective, PosteriorQueries, keras.Model):
         self.estimator = estimator
         self.sites_argument = sites
         self.given_num_data = num_data
+        self.given_class_names = None if class_names is None else tuple(map(str, class_names))
+        self.class_names = self.given_class_names
         self.kl_weight = kl_weight if callable(kl_weight) else float(kl_weight)
         self._add_state("rng_seed", python_random.randint(1, 2**31 - 1))
         self._add_state("rng_step", 0)
@@ -191,7 +197,8 @@ class BayesianNetwork(VariationalObjective, PosteriorQueries, keras.Model):
         """As in Keras, without a loss: the objective is the ELBO.
 
         ``jit_compile="auto"`` means XLA on one device, none under a strategy of several replicas
-        or where a layer does not support it.
+        or where a layer does not support it. ``steps_per_execution`` is lowered by ``fit`` to a
+        divisor of an epoch's steps, so that an epoch has as many as it should.
 
         Raises:
             OptionsError: If a loss is given.
@@ -202,6 +209,7 @@ class BayesianNetwork(VariationalObjective, PosteriorQueries, keras.Model):
                 f"Say what the data are like with likelihood=. Received: loss={loss!r}."
             )
         self.given_jit_compile = jit_compile
+        self.given_steps_per_execution = steps_per_execution
         if jit_compile == "auto":
             jit_compile = not run_eagerly and fitting.supports_xla(self)
         super().compile(
@@ -249,9 +257,13 @@ class BayesianNetwork(VariationalObjective, PosteriorQueries, keras.Model):
         sample_weight: Any = None,
         initial_epoch: int = 0,
         steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
         **kwargs: Any,
     ) -> keras.callbacks.History:
         """As in Keras; the data are checked, counted, and ordered by (seed, epoch).
+
+        Targets are numbers or classes as the likelihood takes them; texts are coded as in the
+        first ``fit``. Of batches without a known end the first 16 are checked.
 
         Raises:
             DataError: If the data cannot be trained on, or their number of rows cannot be told.
@@ -273,7 +285,10 @@ class BayesianNetwork(VariationalObjective, PosteriorQueries, keras.Model):
             shuffle=shuffle,
             initial_epoch=initial_epoch,
             steps_per_epoch=steps_per_epoch,
+            validation_steps=validation_steps,
         )
+        fitting.make_whole_executions(self, arguments["steps_per_epoch"])
+        self.adopted = None  # draws of an engine; training moves the posterior itself
         return super().fit(
             epochs=epochs,
             verbose=verbose,
@@ -290,7 +305,7 @@ class BayesianNetwork(VariationalObjective, PosteriorQueries, keras.Model):
         """As in Keras; ``nll`` of one draw a batch, from a stream of noise of its own."""
         if not kwargs.get("_use_cached_eval_dataset"):
             self._require_num_data()
-            x, y = fitting.evaluation_data(self, x, y)
+            x, y = fitting.evaluation_data(self, x, y, kwargs.get("steps"))
         return super().evaluate(x, y, batch_size, *args, **kwargs)
 
     def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:

@@ -87,11 +87,11 @@ class VariationalObjective(NetworkDensity):
         )
         if sample_weight is not None:
             log_lik *= tf.cast(tf.reshape(sample_weight, tf.shape(log_lik)), log_lik.dtype)
-        nll = -tf.reduce_mean(log_lik)
+        rows = tf.shape(log_lik)[0]  # none where a replica gets no share of a small batch
+        nll = -tf.math.divide_no_nan(tf.reduce_sum(log_lik), tf.cast(rows, log_lik.dtype))
         kl = tf.cast(self.kl(_THREAD.draw), nll.dtype)
         num_data = tf.cast(read(self.num_data_seen), nll.dtype)
         weight = self.kl_weight(read(self.rng_step)) if callable(self.kl_weight) else self.kl_weight
-        rows = tf.shape(log_lik)[0]
         self.nll_metric.update_state(nll, sample_weight=rows)
         self.kl_metric.update_state(kl, sample_weight=rows)
         self.elbo_metric.update_state(-num_data * nll - kl, sample_weight=rows)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import tensorflow as tf
 
-from .. import random
+from .. import functional, random
 from ..errors import ModelError
-from ..posterior import SurrogatePosterior
+from ..posterior import Posterior, SurrogatePosterior
 from ..predictive import Predictive
 from . import fitting, pruning, serialization
 from .density import NetworkDensity
@@ -23,11 +23,29 @@ PREDICT_DRAWS = 32
 class PosteriorQueries(NetworkDensity):
     """The part of a BayesianNetwork that reads its posterior and trains nothing."""
 
+    adopted: Posterior | None = None
+
     @property
     def posterior(self) -> SurrogatePosterior:
         """The approximate posterior as it stands."""
         self._require_built()
         return SurrogatePosterior(self._network())
+
+    def adopt(self, posterior: Posterior) -> None:
+        """Predict by these draws until the next training; the weights become the last of them.
+
+        Args:
+            posterior: Draws of the sites, such as Markov chains or the members of an ensemble.
+        """
+        self.adopted = posterior
+        named = functional.site_names(self.net)
+        for name, draws in posterior.draws.items():
+            last = draws[-1, -1]
+            if name in named:
+                named[name].assign(last)
+            elif name in self.learned:
+                bijector = self.learned[name].bijector
+                self.learned_raw[name].assign(last if bijector is None else bijector.inverse(last))
 
     def predictive(
         self,
@@ -40,6 +58,8 @@ class PosteriorQueries(NetworkDensity):
     ) -> Predictive:
         """The predictive distribution at ``x`` over draws of the weights; lazy.
 
+        The draws are those of the posterior or, after ``adopt``, the adopted ones.
+
         Args:
             x: Inputs ``[n, ...]``.
             draws: Number of weight samples.
@@ -49,7 +69,8 @@ class PosteriorQueries(NetworkDensity):
         """
         self._require_built()
         x = fitting.gather_inputs(x)
-        return Predictive(self, self.posterior, x, draws, seed, keep=keep, batch_size=batch_size)
+        posterior = self.adopted or self.posterior
+        return Predictive(self, posterior, x, draws, seed, keep=keep, batch_size=batch_size)
 
     def elbo(self, x: Any, y: Any, draws: int = 100, seed: int = 0) -> float:
         """The evidence lower bound in nats, of the whole data set ``(x, y)``.
@@ -59,7 +80,7 @@ class PosteriorQueries(NetworkDensity):
         """
         self._require_built()
         x, y = fitting.evaluation_data(self._network(), x, y)
-        predictive = self.predictive(x, draws, seed)
+        predictive = Predictive(self, self.posterior, x, draws, seed)
         total = predictive.expected_log_prob(y).sum()
         keys = random.fold_in(random.key(seed, "posterior"), tf.range(draws))
         if getattr(self, "kl_function", None) is None:  # kept, since tracing takes its time

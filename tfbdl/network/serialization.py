@@ -25,6 +25,7 @@ def clone(model: BayesianNetwork, seed: int | None, **changes: Any) -> BayesianN
         "estimator": model.estimator,
         "sites": list(model.random_sites),
         "num_data": model.given_num_data,
+        "class_names": model.class_names if seed is None else model.given_class_names,
         "kl_weight": model.kl_weight,
         "name": model.name,
         **changes,
@@ -56,6 +57,7 @@ def config_of(model: BayesianNetwork) -> dict[str, Any]:
         "estimator": model.estimator,
         "sites": list(model.random_sites),
         "num_data": model.given_num_data,
+        "class_names": model.class_names,
         "kl_weight": keras.saving.serialize_keras_object(kl_weight)
         if callable(kl_weight)
         else kl_weight,

@@ -63,8 +63,8 @@ def check_engine(name: str, model: Any = None, data: Dataset | None = None) -> N
     require(not changed, f"{who}: the same seed gives another result: {', '.join(changed)}.")
     other = _cancelled(who, run, 4) if steps else []
     drawing = {Capability.TRAINABLE, Capability.LOG_JOINT, Capability.NETWORK}
-    random = any(need & drawing for need in spec.needs)
-    if random and other[:1] == steps[:1]:  # its first report does not tell seeds apart
+    is_random = any(need & drawing for need in spec.needs)
+    if is_random and other[:1] == steps[:1]:  # its first report does not tell seeds apart
         again = state_of(*run(4))
         require(
             differing(_draws(first), _draws(again)), f"{who}: another seed gives the same result."

@@ -16,7 +16,7 @@ from ..protocols import Context, EngineResult
 from ..specs import EngineSpec
 from .steps import value_of
 
-# Names that design.md fixes for the engines' options, and others of the field.
+# The words for lengths that the engines' options share, and others of the field.
 _SMALL: Mapping[str, int] = {
     "batch_size": 12,
     "burn_in": 10,

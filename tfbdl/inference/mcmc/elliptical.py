@@ -6,6 +6,7 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,10 @@ import tensorflow as tf
 
 from ... import random
 from ...errors import ModelError
-from ...protocols import GaussianPrior, Params
+from ...protocols import GaussianPrior
 from .adaptation import Mass, choose
 from .target import FlatTarget
-from .transitions import Transition
+from .transitions import Move, Transition
 from .trees import LogProbAndGradient, Point
 
 MAX_SHRINKS = 200  # each halves the bracket on average: a chain that stays then is at a cusp
@@ -64,8 +65,8 @@ class GaussianTarget(FlatTarget):
         keys = random.split(random.key(seed, "starts"), chains)
         return self.mean + self.stddev * random.normal((self.dim,), keys, self.dtype)
 
-    def _log_density(self, params: Params, batch: Any) -> tf.Tensor:
-        return self.model.log_likelihood_total(params, batch)
+    def _density(self) -> tuple[Callable[..., tf.Tensor], bool]:
+        return self.model.log_likelihood_total, False
 
 
 def elliptical_slice(mean: tf.Tensor, stddev: tf.Tensor) -> Transition:
@@ -73,7 +74,7 @@ def elliptical_slice(mean: tf.Tensor, stddev: tf.Tensor) -> Transition:
 
     def transition(
         target: LogProbAndGradient, keys: tf.Tensor, point: Point, scale: tf.Tensor, mass: Mass
-    ) -> tuple[Point, tf.Tensor, tf.Tensor]:
+    ) -> Move:
         dtype = point.z.dtype
         noise = random.normal(point.z.shape[1:], random.fold_in(keys, "ellipse"), dtype)
         chance = random.uniform((2,), random.fold_in(keys, "slice"), dtype)
@@ -108,6 +109,6 @@ def elliptical_slice(mean: tf.Tensor, stddev: tf.Tensor) -> Transition:
             shrink,
             (tf.constant(0), angle, angle - full, angle, found, point, used),
         )
-        return end, tf.ones_like(level), used
+        return Move(end, tf.ones_like(level), used)
 
     return transition

@@ -15,6 +15,7 @@ import tensorflow as tf
 from ... import random
 from ...errors import ModelError, did_you_mean
 from ...protocols import Conditionals, Params
+from .target import chain_seeds
 from .trees import write_rows
 
 
@@ -69,9 +70,7 @@ class Sweeps:
 
     def initial_states(self, chains: int, seed: int) -> dict[str, tf.Tensor]:
         """Site name -> ``[chain, ...]``: the model's own start, each from a seed of its chain."""
-        first = random.key(seed, "initial states")
-        seeds = tf.cast(random.bits((chains,), first), tf.int64).numpy()
-        states = [dict(self.model.init(int(s))) for s in seeds]
+        states = [dict(self.model.init(s)) for s in chain_seeds(chains, seed, "initial states")]
         return {n: tf.stack([tf.convert_to_tensor(s[n]) for s in states]) for n in states[0]}
 
     def constrain(self, z: Params) -> dict[str, tf.Tensor]:

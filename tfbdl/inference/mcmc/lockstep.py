@@ -15,6 +15,8 @@ from .trees import LogProbAndGradient, Point, write_rows
 
 STATS = ("lp", "n_steps", "acceptance_rate", "step_size")
 """What is recorded of a transition; a kernel without a choice may leave some out."""
+HAMILTONIAN_STATS = ("lp", "energy", "diverging", "n_steps", "acceptance_rate", "step_size")
+"""What is recorded of a transition with momenta, by ArviZ' names."""
 
 
 class LockstepState(NamedTuple):
@@ -43,7 +45,7 @@ class Lockstep:
         initial_step: Where the adapted step size (or a slice's width) starts.
         adapts_step: False for a kernel whose acceptance says nothing of its step size.
         adapts_mass: False for a kernel that uses no mass matrix.
-        stats: Which of ``STATS`` to record.
+        stats: Which to record: of ``STATS``, or of ``HAMILTONIAN_STATS`` with hmc and mala.
         log_joint_of: From a point to what is recorded as ``lp``; by default the density of the
             point itself.
     """
@@ -90,17 +92,21 @@ class Lockstep:
     def _step(self, state: LockstepState, keys: tf.Tensor) -> LockstepState:
         now = random.fold_in(keys, tf.cast(state.iteration, tf.int64))
         size = tf.exp(state.step.log_step)
-        point, accept, evaluations = self.transition(
-            self.log_prob_and_gradient, now, state.point, size, state.mass
-        )
+        move = self.transition(self.log_prob_and_gradient, now, state.point, size, state.mass)
+        point, accept = move.point, move.acceptance
         step, mass = self._adapt(state, point.z, accept)
         iteration = state.iteration + 1
         done = iteration - self.warmup
         rows = state.draws.shape[0] - 1
         keep = (done > 0) & (done % self.thin == 0) & (done <= rows * self.thin)
         row = tf.where(keep, done // self.thin - 1, rows)
-        values = (self.log_joint_of(point), evaluations, accept, size)
-        figures = dict(zip(STATS, values, strict=True))
+        figures = {
+            "lp": self.log_joint_of(point),
+            "n_steps": move.evaluations,
+            "acceptance_rate": accept,
+            "step_size": size,
+            **move.hamiltonian,
+        }
         return LockstepState(
             iteration=iteration,
             point=point,

@@ -15,12 +15,12 @@ import numpy as np
 import tensorflow as tf
 
 from ... import diagnostics, random
-from ...errors import CheckpointError, ModelError, RunCancelled
+from ...errors import ModelError
 from ...posterior import Posterior
 from ...protocols import Context, EngineResult
+from ..driver import Pace, Reporter, from_arrays, to_arrays
 from .lockstep import with_room
 
-CHUNK_SECONDS = 0.5
 FIRST_CHUNK = 256
 DIAGNOSTIC_SECONDS = 5.0
 FEWEST = 20  # draws of a chain, below which diagnostics say nothing
@@ -78,7 +78,7 @@ def sample(
         context: Seed, reports and checkpoints of the run.
         start: Starting states ``[chain, D]``, or a mapping of such; unused where a checkpoint is
             found.
-        checkpoint_seconds: Least time between two checkpoints.
+        checkpoint_seconds: Minimum time between two checkpoints.
 
     Raises:
         ModelError: If the log density or its gradient is not finite at the start, or uses
@@ -93,13 +93,12 @@ def sample(
         state = _checked(fresh)
         watch.save(state, 0)
     last = tf.constant(length.iterations)
-    chunk = FIRST_CHUNK
+    pace = Pace(FIRST_CHUNK)
     while int(tf.reduce_min(state.iteration)) < length.iterations:
         began = time.perf_counter()
-        state = _advanced(kernel, state, keys, last, tf.constant(chunk))
+        state = _advanced(kernel, state, keys, last, tf.constant(pace.size))
         done = int(tf.reduce_min(state.iteration))
-        seconds = time.perf_counter() - began
-        chunk = int(np.clip(chunk * CHUNK_SECONDS / max(seconds, 1e-3), chunk / 4, chunk * 4)) + 1
+        pace.took(pace.size, time.perf_counter() - began)
         watch.after_chunk(state, done)
     watch.save(state, length.iterations)
     posterior = Posterior(watch.draws(state), watch.stats(state))
@@ -118,30 +117,18 @@ class _Watch:
         checkpoint_seconds: float,
     ) -> None:
         self.target, self.stat_names, self.length = target, stat_names, length
-        self.context, self.checkpoint_seconds = context, checkpoint_seconds
-        self.saved = time.monotonic()
+        self.reporter = Reporter(context, checkpoint_seconds)
         self.diagnosed = time.monotonic()
         self.live: dict[str, float] = {}
 
     def after_chunk(self, state: Any, done: int) -> None:
         """Report and store; a request to stop stores first."""
-        try:
-            if self.context.on_step is not None:
-                self.context.on_step(self._figures(state, done))
-        except RunCancelled:
-            self.save(state, done)
-            raise
-        if time.monotonic() - self.saved >= self.checkpoint_seconds:
-            self.save(state, done)
+        self.reporter.report(lambda: self._figures(state, done), lambda: self.save(state, done))
 
     def save(self, state: Any, done: int) -> None:
         """Store the whole state."""
-        if self.context.checkpoints is None:
-            return
-        leaves = tf.nest.flatten(state)
-        arrays = {f"state{i:03d}": leaf.numpy() for i, leaf in enumerate(leaves)}
-        self.context.checkpoints.save(done, arrays, {"draws": self.length.draws})
-        self.saved = time.monotonic()
+        notes = {"draws": self.length.draws}
+        self.reporter.store(done, lambda: to_arrays("state", state), notes)
 
     def draws(self, state: Any, upto: int | None = None) -> dict[str, np.ndarray]:
         """Site name -> ``[chain, draw, ...]``, constrained."""
@@ -166,31 +153,37 @@ class _Watch:
         if kept >= FEWEST and time.monotonic() - self.diagnosed > DIAGNOSTIC_SECONDS:
             self.live = live_diagnostics(self.draws(state, kept))
             self.diagnosed = time.monotonic()
-        return figures | _finite(self.live)
+        return figures | self.live
 
 
 def live_diagnostics(draws: Mapping[str, np.ndarray], elements: int = 50) -> dict[str, float]:
-    """The worst R-hat and the smallest effective sample size over some elements of each site."""
-    r_hats, sizes = [], []
+    """The worst R-hat and the smallest effective sample size over some elements of each site.
+
+    An element with one value in all draws of all chains, such as a zero of a triangular matrix,
+    counts for neither. A figure is left out where it is not defined: chains that stand still at
+    different values have no finite R-hat, draws that are not finite have none of both.
+    """
+    r_hats, sizes = [np.empty(0)], [np.empty(0)]
     for value in draws.values():
         flat = value.reshape(*value.shape[:2], -1)
         some = np.unique(np.linspace(0, flat.shape[-1] - 1, elements).astype(int))
-        r_hats.append(np.max(diagnostics.r_hat(flat[:, :, some])))
-        sizes.append(np.min(diagnostics.ess_bulk(flat[:, :, some])))
-    return {"r_hat": float(np.max(r_hats)), "ess_bulk": float(np.min(sizes))}
+        chosen = flat[:, :, some]
+        moving = chosen[:, :, np.ptp(chosen, axis=(0, 1)) != 0]  # NaN counts as moving
+        r_hats.append(diagnostics.r_hat(moving))
+        sizes.append(diagnostics.ess_bulk(moving))
+    found = {
+        "r_hat": np.max(np.concatenate(r_hats), initial=-np.inf),
+        "ess_bulk": np.min(np.concatenate(sizes), initial=np.inf),
+    }
+    return {name: float(value) for name, value in found.items() if np.isfinite(value)}
 
 
 def _metrics(posterior: Posterior) -> dict[str, float]:
     draws = posterior.draws
     found = live_diagnostics(draws) if next(iter(draws.values())).shape[1] >= FEWEST else {}
     names = {"r_hat": "r_hat_max", "ess_bulk": "ess_bulk_min"}
-    metrics = {names[name]: value for name, value in _finite(found).items()}
+    metrics = {names[name]: value for name, value in found.items()}
     return metrics | _totals(posterior.sample_stats)
-
-
-def _finite(figures: Mapping[str, float]) -> dict[str, float]:
-    """The figures that are defined: a chain that stands still has no R-hat."""
-    return {name: value for name, value in figures.items() if np.isfinite(value)}
 
 
 def _totals(stats: Mapping[str, np.ndarray]) -> dict[str, float]:
@@ -238,11 +231,5 @@ def _restored(state: Any, length: Length, context: Context) -> Any:
     if found is None:
         return None
     _, arrays, notes = found
-    before = with_room(state, int(notes["draws"]))
-    leaves = [tf.constant(arrays[name]) for name in sorted(arrays)]
-    expected = [leaf.shape for leaf in tf.nest.flatten(before)]
-    if [leaf.shape for leaf in leaves] != expected:
-        raise CheckpointError(
-            "The checkpoint is of another sampler or model: its arrays have other shapes."
-        )
-    return with_room(tf.nest.pack_sequence_as(before, leaves), length.draws)
+    before = with_room(state, int(notes.get("draws", 0)))
+    return with_room(from_arrays("state", before, arrays), length.draws)

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from ... import random
 from ...errors import ModelError, OptionsError, did_you_mean
-from .target import FlatTarget
+from .target import FlatTarget, chain_seeds
 
 WAYS = ("model", "prior", "mode", "pathfinder")
 ASCENT_STEPS = 500
@@ -58,9 +58,11 @@ def _from_prior(target: FlatTarget, chains: int, seed: int) -> tf.Tensor:
     if not hasattr(target.model, "sample_prior"):
         raise ModelError(
             f"A {type(target.model).__name__} cannot draw from its prior: it has no sample_prior. "
-            "Use start='model', 'mode' or 'pathfinder'."
+            "Expected: a BayesianNetwork, a joint distribution, or a model with "
+            "sample_prior(seed) -> params. Use start='model', 'mode' or 'pathfinder'."
         )
-    draws = [target.model.sample_prior(seed + chain) for chain in range(chains)]
+    seeds = chain_seeds(chains, seed, "starts from the prior")
+    draws = [target.model.sample_prior(s) for s in seeds]
     return tf.stack([target.unconstrain(draw) for draw in draws])
 
 

@@ -8,14 +8,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from ... import functional, random
 from ...data import Dataset
 from ...errors import DataError, ModelError
 from ...log_density import unconstrained_shape
-from ...protocols import Params, Site
+from ...protocols import Site
+from ..rows import set_num_data
 
 
 class FlatTarget:
@@ -46,15 +46,18 @@ class FlatTarget:
 
     def log_prob(self, z: tf.Tensor) -> tf.Tensor:
         """The log density of each chain's state, in nats: ``[chain]``."""
-        if getattr(self.model, "vectorized", False):
-            return self._log_prob_of(z, self.model.log_joints)
+        density, takes_many = self._density()
+        if takes_many:
+            return self._log_prob_of(z, density)
+        if z.shape[0] == 1:  # mapped over, its gradient would be slices of unknown number
+            return self._log_prob_of_one(z[0])[tf.newaxis]
         if self.vectorize:
             return tf.vectorized_map(self._log_prob_of_one, z, warn=False)
         return tf.map_fn(self._log_prob_of_one, z, parallel_iterations=1)
 
     def log_prob_and_gradient(self, z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The log density ``[chain]`` and its gradient ``[chain, D]``."""
-        if self.vectorize:
+        if self.vectorize or self._density()[1]:
             return _with_gradient(self.log_prob, z)
         kinds = (z.dtype, z.dtype)  # the gradient within the map: half the time of one through it
         one = functools.partial(_with_gradient, self._log_prob_of_one)
@@ -85,12 +88,17 @@ class FlatTarget:
 
     def initial_states(self, chains: int, seed: int) -> tf.Tensor:
         """Starting states ``[chain, D]``: the model's own, each from a seed of its chain."""
-        first = random.key(seed, "initial states")
-        seeds = tf.cast(random.bits((chains,), first), tf.int64).numpy()
-        return tf.stack([self.unconstrain(self.model.init(int(s))) for s in seeds])
+        seeds = chain_seeds(chains, seed, "initial states")
+        return tf.stack([self.unconstrain(self.model.init(s)) for s in seeds])
+
+    def _density(self) -> tuple[Callable[..., tf.Tensor], bool]:
+        """What is sampled, from params and batch; and whether it takes many states at once."""
+        if getattr(self.model, "vectorized", False):
+            return self.model.log_joints, True
+        return self.model.log_joint, False
 
     def _log_prob_of_one(self, z: tf.Tensor) -> tf.Tensor:
-        return self._log_prob_of(z, self._log_density)
+        return self._log_prob_of(z, self._density()[0])
 
     def _log_prob_of(self, z: tf.Tensor, density: Callable[..., tf.Tensor]) -> tf.Tensor:
         """The density of a state ``[D]``, or of states ``[chain, D]``, and the Jacobians."""
@@ -105,9 +113,6 @@ class FlatTarget:
                 term = bijector.forward_log_det_jacobian(value, event_ndims=event_ndims)
                 jacobian += tf.cast(term, self.dtype)
         return tf.cast(density(params, self.batch), self.dtype) + jacobian
-
-    def _log_density(self, params: Params, batch: Any) -> tf.Tensor:
-        return self.model.log_joint(params, batch)
 
     def _split(self, z: tf.Tensor) -> dict[str, tf.Tensor]:
         leading = z.shape[:-1]
@@ -129,21 +134,23 @@ def full_batch(model: Any, data: Dataset | None) -> Any:
     """
     if data is None:
         return None
-    if data.sample_weight is not None:
+    rows = data.in_memory()
+    if rows.sample_weight is not None:
         raise DataError(
-            "A Markov chain counts each row once. Expected (x, y). Received: a sample_weight."
+            "A Markov chain counts each row once. Expected (x, y). Received: a sample_weight; "
+            "engine='variational' takes them."
         )
-    batch = data.x if data.y is None else (data.x, data.y)
-    if data.stream is not None:
-        if data.stream.cardinality() == tf.data.INFINITE_CARDINALITY:
-            raise DataError("A Markov chain needs all rows at once. Received: an endless stream.")
-        parts = list(data.stream.as_numpy_iterator())
-        batch = tf.nest.map_structure(lambda *rows: np.concatenate(rows), *parts)
+    batch = rows.x if rows.y is None else (rows.x, rows.y)
     batch = tf.nest.map_structure(tf.convert_to_tensor, batch)
-    if isinstance(model, keras.Model) and hasattr(model, "num_data"):
-        rows = tf.nest.flatten(batch)[0].shape[0]
-        model.num_data = getattr(model, "given_num_data", None) or rows
+    set_num_data(model, tf.nest.flatten(batch)[0].shape[0])
     return batch
+
+
+def chain_seeds(chains: int, seed: int, salt: str) -> list[int]:
+    """A seed for each chain, a function of (seed, salt, chain): runs do not share any."""
+    first = random.key(seed, salt)
+    bits = tf.cast(random.bits((chains,), first), tf.int64).numpy()
+    return [int(value) for value in bits]
 
 
 def is_vectorizable(model: Any) -> bool:

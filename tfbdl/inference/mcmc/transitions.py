@@ -1,9 +1,7 @@
 """One transition of each chain by the classic kernels: HMC, Langevin, random walk, slices.
 
-All are pure functions ``(target, keys, point, scale, mass) -> (point, acceptance, steps)`` over
-chains at once: ``keys [chain, 2]``, a step size (or width) ``scale [chain]``, the mass matrix as in
-``adaptation``, the acceptance probability ``[chain]`` and how many evaluations of the density a
-chain took.
+All are pure functions ``(target, keys, point, scale, mass) -> Move`` over chains at once:
+``keys [chain, 2]``, a step size (or width) ``scale [chain]``, the mass matrix as in ``adaptation``.
 
 References:
     Neal 2011 (HMC); Roberts & Rosenthal 1998 (Langevin); Haario, Saksman & Tamminen 2001
@@ -12,19 +10,37 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from ... import random
 from .adaptation import Mass, choose, is_dense, momentum_from, velocity
+from .nuts import DIVERGENCE
 from .trees import LogProbAndGradient, Point, kinetic
 
-Transition = Callable[
-    [LogProbAndGradient, tf.Tensor, Point, tf.Tensor, Mass], tuple[Point, tf.Tensor, tf.Tensor]
-]
+
+class Move(NamedTuple):
+    """What a transition gives.
+
+    Attributes:
+        point: Where it led.
+        acceptance: The probability with which it was accepted, ``[chain]``.
+        evaluations: Of the density, ``[chain]``.
+        hamiltonian: ``energy`` at the start, momentum included, and ``diverging``: whether the
+            energy was lost on the way, each ``[chain]``; empty without momenta.
+    """
+
+    point: Point
+    acceptance: tf.Tensor
+    evaluations: tf.Tensor
+    hamiltonian: Mapping[str, tf.Tensor] = MappingProxyType({})
+
+
+Transition = Callable[[LogProbAndGradient, tf.Tensor, Point, tf.Tensor, Mass], Move]
 
 
 def leapfrog(
@@ -43,7 +59,7 @@ def hmc(num_leapfrog: int) -> Transition:
 
     def transition(
         target: LogProbAndGradient, keys: tf.Tensor, point: Point, scale: tf.Tensor, mass: Mass
-    ) -> tuple[Point, tf.Tensor, tf.Tensor]:
+    ) -> Move:
         dtype = point.z.dtype
         noise = random.normal(point.z.shape[1:], random.fold_in(keys, "momentum"), dtype)
         start = momentum_from(mass, noise)
@@ -59,35 +75,32 @@ def hmc(num_leapfrog: int) -> Transition:
         _, end, momentum = tf.while_loop(
             lambda i, *_: i < longest, body, (tf.constant(0), point, start)
         )
-        change = end.log_prob - kinetic(mass, momentum) - point.log_prob + kinetic(mass, start)
-        return (*metropolis(keys, change, end, point), length)
+        return _hamiltonian_move(keys, point, start, end, momentum, mass, length)
 
     return transition
 
 
 def mala(
     target: LogProbAndGradient, keys: tf.Tensor, point: Point, scale: tf.Tensor, mass: Mass
-) -> tuple[Point, tf.Tensor, tf.Tensor]:
+) -> Move:
     """Metropolis-adjusted Langevin: HMC with a single leapfrog step."""
     noise = random.normal(point.z.shape[1:], random.fold_in(keys, "momentum"), point.z.dtype)
     start = momentum_from(mass, noise)
     end, momentum = leapfrog(target, point, start, scale, mass)
-    change = end.log_prob - kinetic(mass, momentum) - point.log_prob + kinetic(mass, start)
-    return (*metropolis(keys, change, end, point), tf.ones(scale.shape, tf.int32))
+    once = tf.ones(scale.shape, tf.int32)
+    return _hamiltonian_move(keys, point, start, end, momentum, mass, once)
 
 
 def random_walk(
     target: LogProbAndGradient, keys: tf.Tensor, point: Point, scale: tf.Tensor, mass: Mass
-) -> tuple[Point, tf.Tensor, tf.Tensor]:
+) -> Move:
     """Metropolis with normal proposals, shaped by the adapted covariance."""
     noise = random.normal(point.z.shape[1:], random.fold_in(keys, "proposal"), point.z.dtype)
     z = point.z + scale[:, tf.newaxis] * shaped(mass, noise)
     log_prob, gradient = target(z)
     end = Point(z, gradient, log_prob)
-    return (
-        *metropolis(keys, log_prob - point.log_prob, end, point),
-        tf.ones(scale.shape, tf.int32),
-    )
+    moved, acceptance = metropolis(keys, log_prob - point.log_prob, end, point)
+    return Move(moved, acceptance, tf.ones(scale.shape, tf.int32))
 
 
 def slice_direction(max_steps_out: int = 20) -> Transition:
@@ -95,7 +108,7 @@ def slice_direction(max_steps_out: int = 20) -> Transition:
 
     def transition(
         target: LogProbAndGradient, keys: tf.Tensor, point: Point, scale: tf.Tensor, mass: Mass
-    ) -> tuple[Point, tf.Tensor, tf.Tensor]:
+    ) -> Move:
         dtype = point.z.dtype
         noise = random.normal(point.z.shape[1:], random.fold_in(keys, "direction"), dtype)
         direction = shaped(mass, noise / tf.norm(noise, axis=-1, keepdims=True))
@@ -154,7 +167,8 @@ def slice_direction(max_steps_out: int = 20) -> Transition:
             shrink,
             (tf.constant(0), low, high, nothing, point, tf.zeros_like(scale)),
         )
-        return end, tf.ones_like(scale), tf.cast(left + right + used + 2.0, tf.int32)
+        evaluations = tf.cast(left + right + used + 2.0, tf.int32)
+        return Move(end, tf.ones_like(scale), evaluations)
 
     return transition
 
@@ -173,3 +187,22 @@ def metropolis(
     change = tf.where(tf.math.is_finite(change), change, -np.inf)
     chance = random.uniform((), random.fold_in(keys, "accept"), change.dtype)
     return choose(tf.math.log(chance) < change, new, old), tf.exp(tf.minimum(change, 0.0))
+
+
+def _hamiltonian_move(
+    keys: tf.Tensor,
+    point: Point,
+    start: tf.Tensor,
+    end: Point,
+    momentum: tf.Tensor,
+    mass: Mass,
+    evaluations: tf.Tensor,
+) -> Move:
+    """Accept or refuse the end of a trajectory that began at ``point`` with momentum ``start``."""
+    change = end.log_prob - kinetic(mass, momentum) - point.log_prob + kinetic(mass, start)
+    moved, acceptance = metropolis(keys, change, end, point)
+    figures = {
+        "energy": kinetic(mass, start) - point.log_prob,
+        "diverging": ~tf.math.is_finite(change) | (change < -DIVERGENCE),
+    }
+    return Move(moved, acceptance, evaluations, figures)

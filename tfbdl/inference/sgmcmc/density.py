@@ -12,6 +12,7 @@ from ... import random
 from ...errors import ModelError
 from ...log_density import unconstrained_shape
 from ...protocols import LogJoint, Site
+from ..mcmc.target import chain_seeds
 
 States = dict[str, tf.Tensor]
 BLOCK = 4096
@@ -83,9 +84,7 @@ class StochasticDensity:
         Raises:
             ModelError: If a start is not finite.
         """
-        first = random.key(seed, "initial states")
-        seeds = tf.cast(random.bits((chains,), first), tf.int64).numpy()
-        starts = [self.model.init(int(s)) for s in seeds]
+        starts = [self.model.init(s) for s in chain_seeds(chains, seed, "initial states")]
         states = {}
         for name, site in self.sites.items():
             values = [tf.convert_to_tensor(start[name], site.dtype) for start in starts]

@@ -68,7 +68,7 @@ class Loop:
         rule: A step.
         schedule: Step sizes.
         key: ``[2]``; all of the loop's random numbers are functions of it.
-        burn_in: Steps that are not kept; the schedule begins after them.
+        warmup: Steps that are not kept; the schedule begins after them.
         thin: Sampling steps for each draw.
         temperature: T.
     """
@@ -81,12 +81,12 @@ class Loop:
         key: tf.Tensor,
         *,
         chains: int,
-        burn_in: int = 0,
+        warmup: int = 0,
         thin: int = 1,
         temperature: float = 1.0,
     ) -> None:
         self.density, self.rule, self.schedule = density, rule, schedule
-        self.chains, self.burn_in, self.thin = chains, burn_in, thin
+        self.chains, self.warmup, self.thin = chains, warmup, thin
         self.temperature = temperature
         keys = random.split(key, chains)
         self.streams = {n: random.fold_in(keys, n) for n in ("noise", "rows", "probes")}
@@ -157,7 +157,7 @@ class Loop:
 
     def _step(self, state: State) -> tuple[State]:
         step = tf.cast(state.step, tf.int64)
-        since = tf.maximum(state.step - self.burn_in, 0)
+        since = tf.maximum(state.step - self.warmup, 0)
         step_size, samples = self.schedule(since, state.cycle)
         temperature = tf.where(samples, tf.constant(self.temperature, "float64"), 0.0)
         estimate = self._estimate(state, step)
@@ -171,7 +171,7 @@ class Loop:
             temperature=temperature,
         )
         turn = (self.schedule.position(since, state.cycle) + 1) % self.thin == 0
-        keep = samples & turn & (state.step >= self.burn_in)
+        keep = samples & turn & (state.step >= self.warmup)
         return (
             state._replace(
                 step=state.step + 1,

@@ -1,4 +1,4 @@
-"""Drive the compiled loop in chunks: a start near the mode, burn-in, draws; report, store, stop.
+"""Drive the compiled loop in chunks: a start near the mode, warm-up, draws; report, store, stop.
 
 The chunks are cut by the clock, and the draws do not depend on them.
 """
@@ -13,16 +13,16 @@ import numpy as np
 import tensorflow as tf
 
 from ... import random
-from ...errors import CheckpointError, OptionsError, RunCancelled, RunError
+from ...errors import CheckpointError, OptionsError, RunError
 from ...posterior import Posterior
 from ...protocols import Context, EngineResult
+from ..driver import Pace, Reporter, from_arrays, to_arrays
 from ..mcmc.sampler import live_diagnostics
 from .density import States, StochasticDensity
 from .loop import Kept, Loop, State
 from .rules import AdamRule, SgldRule
 from .schedules import Constant
 
-CHUNK_SECONDS = 0.5
 FIRST_CHUNK = 64
 DIAGNOSTIC_SECONDS = 5.0
 
@@ -34,7 +34,7 @@ class Length:
     Attributes:
         chains: Number of chains.
         warm_start: Steps of Adam before all else, towards the mode.
-        burn_in: Steps of each chain that are not kept.
+        warmup: Steps of each chain that are not kept.
         draws: Draws of each chain that are kept.
         thin: Sampling steps for each draw.
         cycles: Of a cyclical schedule, for the draws that were first asked for; a run that is
@@ -45,7 +45,7 @@ class Length:
 
     chains: int = 1
     warm_start: int = 0
-    burn_in: int = 1000
+    warmup: int = 1000
     draws: int = 1000
     thin: int = 1
     cycles: int = 1
@@ -60,7 +60,7 @@ class Length:
         """All steps of a chain but those of Adam, in cycles of ``cycle = (length, sampling)``."""
         whole, rest = divmod(self.draws * self.thin, cycle[1])
         partial = cycle[0] - cycle[1] + rest if rest else 0
-        return self.burn_in + whole * cycle[0] + partial
+        return self.warmup + whole * cycle[0] + partial
 
 
 def sample(
@@ -80,14 +80,14 @@ def sample(
     Args:
         density: The model and its data.
         rule: The sampler's step.
-        schedule: Step sizes, from the end of burn-in.
+        schedule: Step sizes, from the end of warm-up.
         length: How much.
         context: Seed, reports and checkpoints of the run.
         temperature: T.
         control_variate: Subtract the minibatch gradient at an anchor and add the full one there;
             the anchor is where sampling begins, and moves every ``length.refresh`` steps.
         warm_start_rate: Learning rate of Adam.
-        checkpoint_seconds: Least time between two checkpoints.
+        checkpoint_seconds: Minimum time between two checkpoints.
 
     Raises:
         OptionsError: If the draws would take more memory than allowed.
@@ -102,7 +102,7 @@ def sample(
         Constant(step_size=warm_start_rate),
         random.fold_in(key, "warm start"),
         chains=length.chains,
-        burn_in=length.warm_start,
+        warmup=length.warm_start,
     )
     loop = Loop(
         density,
@@ -110,7 +110,7 @@ def sample(
         schedule,
         random.fold_in(key, "sampling"),
         chains=length.chains,
-        burn_in=length.burn_in,
+        warmup=length.warmup,
         thin=length.thin,
         temperature=temperature,
     )
@@ -155,11 +155,11 @@ class _Run:
         checkpoint_seconds: float,
     ) -> None:
         self.density, self.length, self.context = density, length, context
+        self.reporter = Reporter(context, checkpoint_seconds)
         self.control_variate = control_variate and density.batch_size is not None
-        self.checkpoint_seconds = checkpoint_seconds
         self.parts: list[list[np.ndarray]] = []
-        self.size = FIRST_CHUNK
-        self.saved = self.diagnosed = time.monotonic()
+        self.pace = Pace(FIRST_CHUNK)
+        self.diagnosed = time.monotonic()
         self.live: dict[str, float] = {}
 
     def anchored(self, state: State) -> State:
@@ -174,7 +174,7 @@ class _Run:
 
     def chunk(self, phase: str, loop: Loop, state: State, total: int) -> State:
         """Make some steps, take up their draws, report."""
-        steps = self.size
+        steps = self.pace.size
         if phase == "warm start":
             steps = min(steps, total - int(state.step))
         elif self.control_variate and self.length.refresh:
@@ -190,9 +190,10 @@ class _Run:
                 f"{int(state.step)} steps of {phase}. Lower step_size, or begin nearer to the "
                 "mode with warm_start."
             )
-        ideal = made * CHUNK_SECONDS / max(seconds, 1e-3)
-        self.size = int(np.clip(ideal, made / 4, made * 4)) + 1
-        self._report(phase, state, total)
+        self.pace.took(made, seconds)
+        self.reporter.report(
+            lambda: self._figures(phase, state, total), lambda: self.save(phase, state)
+        )
         return state
 
     def restored(self, loops: Mapping[str, Loop], params: States) -> tuple[str, State]:
@@ -206,16 +207,15 @@ class _Run:
             return phase, start[phase]
         _, arrays, notes = found
         phase = str(notes.get("phase", ""))
-        template = start.get(phase, start["sampling"])
+        if phase not in start:
+            raise CheckpointError(
+                "The checkpoint is of another sampler or model. Expected a phase among "
+                f"{', '.join(start)}. Received: {phase!r}."
+            )
+        template = start[phase]
         if notes.get("anchored"):
             template = template._replace(anchor=(params, params))
-        leaves = [tf.constant(arrays[name]) for name in sorted(arrays) if name.startswith("state")]
-        expected = [(leaf.shape, leaf.dtype) for leaf in tf.nest.flatten(template)]
-        if phase not in start or [(leaf.shape, leaf.dtype) for leaf in leaves] != expected:
-            raise CheckpointError(
-                "The checkpoint is of another sampler or model: its arrays have other shapes."
-            )
-        state = tf.nest.pack_sequence_as(template, leaves)
+        state = from_arrays("state", template, arrays)
         drawn = [arrays[name] for name in sorted(arrays) if name.startswith("draws")]
         if drawn:
             self.parts = [drawn]
@@ -223,15 +223,11 @@ class _Run:
 
     def save(self, phase: str, state: State) -> None:
         """Store the whole state and the draws so far."""
-        if self.context.checkpoints is None:
-            return
-        leaves = [leaf.numpy() for leaf in tf.nest.flatten(state)]
-        arrays = {f"state{i:04d}": leaf for i, leaf in enumerate(leaves)}
-        arrays |= {f"draws{i:04d}": leaf for i, leaf in enumerate(self._drawn())}
         notes = {"phase": phase, "anchored": bool(state.anchor)}
         done = int(state.step) + (self.length.warm_start if phase == "sampling" else 0)
-        self.context.checkpoints.save(done, arrays, notes)
-        self.saved = time.monotonic()
+        self.reporter.store(
+            done, lambda: to_arrays("state", state) | to_arrays("draws", self._drawn()), notes
+        )
 
     def result(self) -> EngineResult:
         """The posterior of all draws, with the worst diagnostics."""
@@ -245,8 +241,9 @@ class _Run:
         )
         metrics = {"log_joint": float(kept.log_joint.mean())}
         if self.length.draws >= 20:
+            names = {"r_hat": "r_hat_max", "ess_bulk": "ess_bulk_min"}
             live = live_diagnostics(posterior.draws)
-            metrics |= {"r_hat_max": live["r_hat"], "ess_bulk_min": live["ess_bulk"]}
+            metrics |= {names[name]: value for name, value in live.items()}
         return EngineResult(posterior=posterior, metrics=metrics)
 
     def _take(self, kept: Kept, rows: int) -> None:
@@ -268,16 +265,6 @@ class _Run:
             {n: tf.constant(np.swapaxes(v, 0, 1)) for n, v in kept.params.items()}
         )
         return {name: value.numpy() for name, value in values.items()}, kept
-
-    def _report(self, phase: str, state: State, total: int) -> None:
-        try:
-            if self.context.on_step is not None:
-                self.context.on_step(self._figures(phase, state, total))
-        except RunCancelled:
-            self.save(phase, state)
-            raise
-        if time.monotonic() - self.saved >= self.checkpoint_seconds:
-            self.save(phase, state)
 
     def _figures(self, phase: str, state: State, total: int) -> dict[str, float]:
         sampling = phase == "sampling"

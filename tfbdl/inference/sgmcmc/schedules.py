@@ -1,4 +1,4 @@
-"""Step sizes over time, and which steps of a cycle sample; ``step`` counts from the end of burn-in.
+"""Step sizes over time, and which steps of a cycle sample; ``step`` counts from the end of warm-up.
 
 Each schedule gives two tensors for a step: the step size, and whether the step samples (it has
 noise, and draws are kept) or explores (it has none, and none are).
@@ -27,7 +27,7 @@ class Constant:
         return tf.constant(self.step_size, "float64"), tf.constant(True)
 
     def position(self, step: tf.Tensor, cycle: tf.Tensor) -> tf.Tensor:
-        """Sampling steps made since burn-in."""
+        """Sampling steps made since warm-up."""
         return step
 
     def cycle(self, sampling: int) -> tuple[int, int]:
