@@ -112,3 +112,21 @@ def assert_same(one, other):
     if isinstance(one.model, keras.Model):
         for a, b in zip(one.model.get_weights(), other.model.get_weights(), strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+def resume_linear(path, **options):
+    return tfbdl.resume(path, model=LinearModel(), data=linear_data(), **options)
+
+
+class Stop(Exception):
+    """Ends a run from within, as a crash would."""
+
+
+def stop_at(step, error=Stop):
+    """Something to do on each step: end the run at this one."""
+
+    def on_step(metrics):
+        if metrics["step"] >= step:
+            raise error(f"at step {step}")
+
+    return on_step

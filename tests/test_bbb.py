@@ -103,6 +103,7 @@ def test_whole_numbers_are_numbers_to_a_likelihood_of_numbers():
     assert model.likelihood.get_config()["target_mean"] == pytest.approx(y.mean())
 
 
+@pytest.mark.slow
 def test_counts_above_those_of_training_are_scored_and_held_out_rows_are_not_counted():
     fit = tfbdl.fit(
         "bbb",

@@ -28,6 +28,13 @@ def names(kind: str, capability: Capability | None = None) -> list[str]:
     return [s.name for s in built_in(kind) if capability is None or capability in s.capabilities]
 
 
+def engines() -> Iterator[Any]:
+    """Of the samplers that are compiled as a whole, one is quick; all are tested with the slow."""
+    compiled = {"elliptical_slice", "hmc", "mala", "random_walk", "slice"}
+    for name in names("engine"):
+        yield pytest.param(name, marks=[pytest.mark.slow] if name in compiled else [])
+
+
 def datasets() -> Iterator[Any]:
     for spec in built_in("dataset"):
         if not any(field.is_required() for field in spec.config.model_fields.values()):
@@ -61,7 +68,7 @@ def test_dataset_is_clean_and_reproducible(name: str) -> None:
         pytest.skip(f"{ABSENT} that holds it: {error}")
 
 
-@pytest.mark.parametrize("name", names("engine"))
+@pytest.mark.parametrize("name", list(engines()))
 def test_engine_gives_draws_and_obeys_seed_and_cancel(name: str) -> None:
     testing.check_engine(name)
 

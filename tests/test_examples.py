@@ -33,6 +33,7 @@ def test_quickstart_regression_beats_the_mean_and_covers(capsys) -> None:
     assert "unlike all others" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_classification_errs_less_where_it_is_sure() -> None:
     scores = example("classification")(epochs=15)
     assert scores["test_error"] < 0.15  # chance is 0.9

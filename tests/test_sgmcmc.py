@@ -155,6 +155,7 @@ def test_minibatch_posterior_of_a_linear_model_is_near_the_exact_one():
     assert found.std() == pytest.approx(precision**-0.5, rel=0.08)
 
 
+@pytest.mark.slow
 def test_network_learns_a_sinusoid_from_minibatches():
     rng = np.random.default_rng(0)
     x = rng.uniform(-2, 2, (200, 1)).astype("float32")

@@ -90,6 +90,7 @@ def test_classifier_with_one_logit_gives_both_probabilities() -> None:
     assert probs[0, 0] > 0.9 > 0.1 > probs[0, 1]  # four units apart, without noise
 
 
+@pytest.mark.slow
 def test_pipeline_in_a_grid_search_prefers_the_model_that_can_learn() -> None:
     x, y = line(60)
     pipeline = make_pipeline(StandardScaler(), BayesianRegressor(model_options={"hidden": ()}))
