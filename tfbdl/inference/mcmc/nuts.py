@@ -118,7 +118,6 @@ class Nuts:
             last_iteration: Iterations in all, warm-up included; finished chains stand still.
             steps: How many leapfrog steps, of all chains at once, at the most.
         """
-        one = tf.minimum(steps, 1)
 
         def unfinished(count: tf.Tensor, state: NutsState) -> tf.Tensor:
             return (count < steps) & tf.reduce_any(state.iteration < last_iteration)
@@ -126,8 +125,7 @@ class Nuts:
         def transition(count: tf.Tensor, state: NutsState) -> tuple[tf.Tensor, NutsState]:
             active = state.iteration < last_iteration
             count, tree = self._until_one_ends(count, state, keys, active, steps)
-            state = state._replace(tree=tree)
-            return count, as_one_kernel(one, lambda s: self._end_transitions(s, keys), state)
+            return count, self._end_transitions(state._replace(tree=tree), keys)
 
         return tf.while_loop(unfinished, transition, (tf.zeros_like(steps), state))[1]
 
@@ -370,15 +368,17 @@ class Nuts:
             change = log_prob - kinetic(mass, moved.momentum) - before
             return tf.where(tf.math.is_finite(change), change, -np.inf) > np.log(0.8)
 
-        size = tf.fill(point.log_prob.shape, tf.constant(0.1, point.z.dtype))
-        grow = accepted(size)
-
-        def searching(count: tf.Tensor, size: tf.Tensor, going: tf.Tensor) -> tf.Tensor:
+        def searching(count: tf.Tensor, size: tf.Tensor, grow: tf.Tensor, going: tf.Tensor) -> Any:
             return (count < 50) & tf.reduce_any(going)
 
-        def search(count: tf.Tensor, size: tf.Tensor, going: tf.Tensor) -> Any:
-            moved = tf.where(going, tf.where(grow, 2.0 * size, 0.5 * size), size)
-            return count + 1, moved, going & (accepted(moved) == grow)
+        def search(count: tf.Tensor, size: tf.Tensor, grow: tf.Tensor, going: tf.Tensor) -> Any:
+            good = accepted(size)
+            grow = tf.where(count == 0, good, grow)  # the first answer gives the direction
+            going &= good == grow
+            moved = tf.where(grow, 2.0 * size, 0.5 * size)
+            return count + 1, tf.where(going, moved, size), grow, going
 
+        size = tf.fill(point.log_prob.shape, tf.constant(0.1, point.z.dtype))
         everywhere = tf.fill(size.shape, True)
-        return tf.while_loop(searching, search, (tf.constant(0), size, everywhere))[1]
+        loop = (tf.constant(0), size, everywhere, everywhere)
+        return tf.while_loop(searching, search, loop)[1]
