@@ -33,7 +33,7 @@ test: $(INSTALLED) ## All tests but the slow ones.
 	@$(BIN)/python -m pytest -m "not slow" $(PARALLEL) tests
 
 test-fast: $(INSTALLED) ## The tests that need no TensorFlow: seconds.
-	@$(BIN)/python -m pytest -n 2 tests/light
+	@$(BIN)/python -m pytest $(PARALLEL) tests/light
 
 test-all: $(INSTALLED) ## All tests, the slow ones too.
 	@$(BIN)/python -m pytest $(PARALLEL) tests
