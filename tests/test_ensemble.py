@@ -145,7 +145,7 @@ def test_every_row_comes_once_in_each_epoch():
 
 @pytest.mark.parametrize(
     ("options", "steps"),
-    [({}, 40), ({"steps": 3}, 3), ({"epochs": 4}, 4), ({"epochs": 4, "steps": 3}, 4)],
+    [({}, 8000), ({"steps": 3}, 3), ({"epochs": 4}, 4), ({"epochs": 4, "steps": 3}, 4)],
 )
 def test_epochs_take_precedence_over_steps(options, steps):
     rows = as_dataset((X[:50], Y[:50]))  # less than a batch

@@ -75,3 +75,12 @@ def executed(found: Any, monkeypatch: pytest.MonkeyPatch) -> list[tuple[RunSpec,
 
     replace_api(monkeypatch, execute=execute)
     return calls
+
+
+@pytest.fixture
+def on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder on the path."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(str(folder))
+    return folder

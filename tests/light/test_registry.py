@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import pytest
+from installed_plugins import PRIOR, giving, install, load_from
 
-from tfbdl import _probing, registry
-from tfbdl.errors import OptionsError, UnknownNameError
+from tfbdl import registry
+from tfbdl.errors import UnknownNameError
 from tfbdl.registry import Catalog, Problem, Provider, Registry, discover, load, resolve
 
 DATA = Path(__file__).parent / "data"
-PRIOR = 'tfbdl.PriorSpec(name="{name}", summary="A prior.", factory="a.b:C")'
 
 # What each bad plugin does, the stage at which it is caught, and words of the message.
 BAD = {
@@ -91,32 +89,6 @@ BAD = {
 }
 
 
-def install(
-    folder: Path, name: str, source: str, *, distribution: str | None = None, version: str = "1.0"
-) -> None:
-    """Write a distribution with one module and one entry point, as an installer leaves it."""
-    distribution = distribution or f"dist-{name}"
-    module = f"plugin_{distribution.replace('-', '_')}_{name}"
-    (folder / f"{module}.py").write_text(textwrap.dedent(source))
-    info = folder / f"{distribution.replace('-', '_')}-{version}.dist-info"
-    info.mkdir(exist_ok=True)
-    (info / "METADATA").write_text(
-        f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n"
-    )
-    with open(info / "entry_points.txt", "a") as file:
-        file.write(f"[tfbdl]\n{name} = {module}\n")
-
-
-def giving(name: str, prior: str | None = None) -> str:
-    """A plugin that gives one prior."""
-    spec = PRIOR.format(name=prior or name)
-    return f"import tfbdl\n@tfbdl.hookimpl\ndef tfbdl_priors():\n    return [{spec}]\n"
-
-
-def load_from(*folders: Path, **arguments: object) -> Registry:
-    return load(discover([str(folder) for folder in folders])[0], **arguments)
-
-
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder on the path with all the bad plugins."""
@@ -133,15 +105,6 @@ def found(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Registry:
         patch.syspath_prepend(str(site))
         patch.syspath_prepend(str(DATA))
         return load_from(DATA, site, seconds=60.0, cache=tmp_path_factory.mktemp("cache"))
-
-
-@pytest.fixture
-def on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder on the path."""
-    folder = tmp_path / "site"
-    folder.mkdir()
-    monkeypatch.syspath_prepend(str(folder))
-    return folder
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -184,87 +147,6 @@ def test_good_plugin_beside_bad_ones_works_whole(found: Registry) -> None:
     assert found.panels["good_panel"].models == ("good_model",)
     spec = found.priors["good_prior"]
     assert resolve(spec.factory)(spec.config(scale=2.0)) == ("made", 2.0)
-
-
-def test_hanging_plugin_is_stopped_and_the_others_work(
-    on_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TFBDL_PROBE_SECONDS", "1.5")
-    install(on_path, "asleep", "import time; time.sleep(600)")
-    hook = "import tfbdl, time\n@tfbdl.hookimpl\ndef tfbdl_priors():\n    time.sleep(600)"
-    install(on_path, "drowsy", hook)
-    install(on_path, "own", giving("own_prior"), distribution="tfbdl")
-    found = load_from(on_path, cache=tmp_path / "cache")
-    messages = {problem.provider.plugin: problem.message for problem in found.problems}
-    assert messages["asleep"] == "Importing it did not end in 1.5 s."
-    assert "did not end in 1.5 s." in messages["drowsy"]
-    assert "TFBDL_PROBE_SECONDS" in found.problems[0].advice
-    assert list(found.priors) == ["own_prior"]
-
-
-def test_probe_outcome_is_remembered_until_the_plugin_changes(
-    on_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    started = []
-    run = subprocess.run
-    monkeypatch.setattr(subprocess, "run", lambda *a, **k: started.append(a) or run(*a, **k))
-    install(on_path, "kept", giving("kept"))
-    install(on_path, "bad", "1 / 0")
-    cache = tmp_path / "cache"
-    first = load_from(on_path, seconds=60.0, cache=cache)
-    assert len(started) == 2
-    again = load_from(on_path, seconds=60.0, cache=cache)
-    assert len(started) == 2
-    assert again.problems == first.problems
-    assert list(again.priors) == list(first.priors) == ["kept"]
-    (on_path / "plugin_dist_bad_bad.py").write_text("2 / 0")
-    load_from(on_path, seconds=60.0, cache=cache)
-    assert len(started) == 3
-
-
-def test_remembered_fault_is_looked_at_again_after_an_hour(on_path: Path, tmp_path: Path) -> None:
-    install(on_path, "bad", "1 / 0")
-    cache = tmp_path / "cache"
-    load_from(on_path, seconds=60.0, cache=cache)
-    (path,) = cache.iterdir()
-    stored = json.loads(path.read_text())
-    stored["fault"][1] = "remembered"
-    path.write_text(json.dumps(stored))
-    assert load_from(on_path, seconds=60.0, cache=cache).problems[0].message == "remembered"
-    path.write_text(json.dumps({**stored, "time": stored["time"] - 3601}))
-    problem = load_from(on_path, seconds=60.0, cache=cache).problems[0]
-    assert "ZeroDivisionError" in problem.message
-
-
-def test_damaged_memory_of_a_probe_is_ignored(on_path: Path, tmp_path: Path) -> None:
-    install(on_path, "damaged", giving("damaged"))
-    cache = tmp_path / "cache"
-    load_from(on_path, seconds=60.0, cache=cache)
-    (path,) = cache.iterdir()
-    path.write_text('{"key": ')
-    assert list(load_from(on_path, seconds=60.0, cache=cache).priors) == ["damaged"]
-    assert json.loads(path.read_text())["fault"] is None
-
-
-def test_cache_folder_follows_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert _probing.cache_folder() == tmp_path / "tfbdl" / "probes"
-
-
-def test_cache_folder_that_cannot_be_written_costs_nothing_but_time(
-    on_path: Path, tmp_path: Path
-) -> None:
-    install(on_path, "uncached", giving("uncached"))
-    (tmp_path / "file").write_text("")
-    found = load_from(on_path, seconds=60.0, cache=tmp_path / "file" / "cache")
-    assert list(found.priors) == ["uncached"]
-
-
-@pytest.mark.parametrize("text", ["soon", "0", "-1", "nan"])
-def test_time_limit_must_be_a_positive_number(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TFBDL_PROBE_SECONDS", text)
-    with pytest.raises(OptionsError, match=f"must be a number above 0. Received: '{text}'"):
-        _probing.time_limit()
 
 
 def test_own_plugins_come_first_and_are_not_probed(
