@@ -6,7 +6,9 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import tfbdl
+from tfbdl.fitted import Fit
 from tfbdl.protocols import Site
+from tfbdl.specs import RunSpec
 
 tfd = tfp.distributions
 
@@ -130,3 +132,17 @@ def stop_at(step, error=Stop):
             raise error(f"at step {step}")
 
     return on_step
+
+
+def stored(model, result, info, engine, path):
+    """An engine's result as a Fit, and what is read of it after saving."""
+    made = Fit(
+        model=model,
+        posterior=result.posterior,
+        history=result.history,
+        metrics=result.metrics,
+        spec=RunSpec(model=None, engine=engine, fingerprints={"model": "a"}),
+        info=info,
+    )
+    made.save(path)
+    return made, tfbdl.load(path)

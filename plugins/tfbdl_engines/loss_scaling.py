@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 
 from tfbdl import functional
+from tfbdl.inference.choice import choose
 
 INITIAL_SCALE = 2.0**15
 GROWTH_STEPS = 2000
@@ -65,12 +66,7 @@ def kept(scaling: Scaling, gradient: Any, new: Any, old: Any) -> Any:
         gradient, new, old: Nests of ``[member, ...]``.
     """
     takes = _is_finite(gradient) | (scaling.scale <= 1.0)
-
-    def choose(after: tf.Tensor, before: tf.Tensor) -> tf.Tensor:
-        shape = (takes.shape[0], *(1,) * (after.shape.rank - 1))
-        return tf.where(tf.reshape(takes, shape), after, before)
-
-    return tf.nest.map_structure(choose, new, old)
+    return choose(takes, new, old)
 
 
 def _is_finite(gradient: Any) -> tf.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from typing import Any, ClassVar
 
 from tfbdl.data import Dataset
@@ -36,7 +37,7 @@ from .mcmc_config import (
 from .precision import computing_in
 
 
-class ChainEngine:
+class ChainEngine(abc.ABC):
     """What the engines over a log joint have in common; a subclass says which kernel runs.
 
     Args:
@@ -49,9 +50,9 @@ class ChainEngine:
     def __init__(self, options: Any) -> None:
         self.options = options
 
+    @abc.abstractmethod
     def kernel(self, target: FlatTarget) -> Any:
         """The compiled sampler over ``target``."""
-        raise NotImplementedError
 
     def fit(self, model: Any, data: Dataset | None, context: Context) -> EngineResult:
         """Sample the model's posterior given the data.

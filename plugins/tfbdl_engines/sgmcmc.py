@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from typing import Any
 
 import tensorflow as tf
@@ -27,7 +28,7 @@ from tfbdl.protocols import Context, EngineResult
 from .sgmcmc_config import PsgldOptions, SghmcOptions, SgldOptions, StochasticOptions
 
 
-class StochasticEngine:
+class StochasticEngine(abc.ABC):
     """What all have in common; a subclass says which step is made.
 
     Args:
@@ -43,9 +44,9 @@ class StochasticEngine:
     def __init__(self, options: Any) -> None:
         self.options = options
 
+    @abc.abstractmethod
     def rule(self, num_data: int) -> SgldRule:
         """The step, for a model of so many rows."""
-        raise NotImplementedError
 
     def fit(self, model: Any, data: Dataset | None, context: Context) -> EngineResult:
         """Sample the model's posterior given the data.

@@ -42,7 +42,7 @@ class Reporter:
 
     Args:
         context: Reports and checkpoints of the run.
-        checkpoint_seconds: Least time between two checkpoints.
+        checkpoint_seconds: Minimum time between two checkpoints.
     """
 
     def __init__(self, context: Context, checkpoint_seconds: float) -> None:

@@ -7,8 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from ..errors import DataError
-from ..pytest_plugin import DATA_VARIABLE
-from ..specs import Capability
+from ..specs import DATA_VARIABLE, Capability
 from .contributions import check_options, check_registered, specs_of
 from .data import check_dataset
 from .engines import check_engine, is_checkable

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from ..choice import choose
+
 SHRINKAGE = 0.05  # gamma of dual averaging
 OFFSET = 10.0  # t0
 DECAY = 0.75  # kappa
@@ -221,12 +223,3 @@ def momentum_from(mass: Mass, noise: tf.Tensor) -> tf.Tensor:
         )
         return solved[..., 0]
     return noise / mass.factor
-
-
-def choose(condition: tf.Tensor, new: Any, old: Any) -> Any:
-    """For each chain ``new`` where ``condition [chain]`` holds, else ``old``, over a nest."""
-
-    def pick(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
-        return tf.where(tf.reshape(condition, [-1] + [1] * (a.shape.rank - 1)), a, b)
-
-    return tf.nest.map_structure(pick, new, old)

@@ -15,7 +15,8 @@ import tensorflow as tf
 from ... import random
 from ...errors import ModelError
 from ...protocols import GaussianPrior
-from .adaptation import Mass, choose
+from ..choice import choose
+from .adaptation import Mass
 from .target import FlatTarget
 from .transitions import Move, Transition
 from .trees import LogProbAndGradient, Point

@@ -20,9 +20,10 @@ import numpy as np
 import tensorflow as tf
 
 from ... import random
+from ..choice import choose
 from ..compilation import as_one_kernel
 from . import adaptation
-from .adaptation import Mass, StepSize, choose, momentum_from, velocity
+from .adaptation import Mass, StepSize, momentum_from, velocity
 from .trees import (
     Edge,
     LogProbAndGradient,
@@ -130,7 +131,12 @@ class Nuts:
         return tf.while_loop(unfinished, transition, (tf.zeros_like(steps), state))[1]
 
     def _until_one_ends(
-        self, count: tf.Tensor, state: NutsState, keys: tf.Tensor, active: tf.Tensor, steps: Any
+        self,
+        count: tf.Tensor,
+        state: NutsState,
+        keys: tf.Tensor,
+        active: tf.Tensor,
+        steps: tf.Tensor,
     ) -> tuple[tf.Tensor, Tree]:
         """Double the trees until a chain's trajectory has ended."""
         step, mass, one = tf.exp(state.step.log_step), state.mass, tf.minimum(steps, 1)

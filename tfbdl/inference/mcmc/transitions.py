@@ -18,7 +18,8 @@ import numpy as np
 import tensorflow as tf
 
 from ... import random
-from .adaptation import Mass, choose, is_dense, momentum_from, velocity
+from ..choice import choose
+from .adaptation import Mass, is_dense, momentum_from, velocity
 from .nuts import DIVERGENCE
 from .trees import LogProbAndGradient, Point, kinetic
 

@@ -9,7 +9,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.python import xla
 
-from .adaptation import Mass, choose, velocity
+from ..choice import choose
+from .adaptation import Mass, velocity
 
 LogProbAndGradient = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
