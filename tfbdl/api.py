@@ -189,9 +189,9 @@ def load(path: str | os.PathLike[str]) -> Any:
     path = Path(path)
     if path.suffix != ".keras":
         RunFolder(path).read_record()  # refuses before TensorFlow is loaded
-    from . import _backend, fitted  # noqa: F401 - the gate, then TensorFlow
+    from . import _backend, stored  # noqa: F401 - the gate, then TensorFlow
 
-    return fitted.load_model(path) if path.suffix == ".keras" else fitted.load(path)
+    return stored.load_model(path) if path.suffix == ".keras" else stored.load(path)
 
 
 def write_report(
@@ -211,9 +211,9 @@ def write_report(
         MissingDependencyError: If matplotlib is not installed.
     """
     spec = RunFolder(Path(path)).read_spec()
-    from . import _backend, fitted, report, run  # noqa: F401 - the gate, then TensorFlow
+    from . import _backend, report, run, stored  # noqa: F401 - the gate, then TensorFlow
 
-    fit = fitted.load(Path(path))
+    fit = stored.load(Path(path))
     named = spec.model is not None and spec.data is not None
     data = run.load_data(planning.plan(spec)) if named else None
     return report.write_report(fit, data, Path(path if folder is None else folder))

@@ -10,6 +10,7 @@ and every face of tfbdl reads the same schema.
 
 from __future__ import annotations
 
+import json
 import types
 import typing
 from collections.abc import Mapping
@@ -19,13 +20,15 @@ from typing import Any, Literal, TypeVar
 import pydantic
 from pydantic import Field
 
+from .arrays import Array, Arrays
 from .errors import OptionsError, SpecError, did_you_mean
 
-__all__ = ["Config", "Field", "OptionField", "fields_of", "from_text", "make"]
+__all__ = ["Array", "Arrays", "Config", "Field", "OptionField", "fields_of", "from_text", "make"]
 
 C = TypeVar("C", bound="Config")
-Kind = Literal["bool", "int", "float", "str", "choice", "list"]
+Kind = Literal["bool", "int", "float", "str", "choice", "list", "array", "arrays"]
 _SCALARS: Mapping[Any, Kind] = {bool: "bool", int: "int", float: "float", str: "str"}
+_NESTED: Mapping[Any, Kind] = {Array: "array", Arrays: "arrays"}
 _NONE_WORDS = ("none", "null")
 
 
@@ -48,8 +51,10 @@ class OptionField:
 
     Attributes:
         name: The field's name.
-        kind: What a form shows: a switch, a number, a text, a choice or a list.
-        item: For a list, the kind of its items; otherwise equal to ``kind``.
+        kind: What a form shows: a switch, a number, a text, a choice, a list, an array (numbers
+            in nested lists), or arrays by name; the last two are JSON on a command line.
+        item: For a list, the kind of its items; ``arrays`` for a choice that admits arrays by name
+            instead; otherwise equal to ``kind``.
         optional: Whether ``None`` is allowed.
         default: The default, or ``...`` if the option must be given.
         description: One sentence.
@@ -135,6 +140,8 @@ def expected_text(field: OptionField) -> str:
     """Say what ``field`` admits: ``"an integer of at least 1, or none"``."""
     if field.kind == "choice":
         text = "one of " + ", ".join(repr(choice) for choice in field.choices)
+        if field.item == "arrays":
+            text += ", or a mapping from names to nested lists of numbers"
     else:
         text = {
             "bool": "true or false",
@@ -142,6 +149,8 @@ def expected_text(field: OptionField) -> str:
             "float": "a finite number",
             "str": "a text",
             "list": f"a list of {field.item} values separated by commas",
+            "array": "a number or nested lists of numbers",
+            "arrays": "a mapping from names to nested lists of numbers",
         }[field.kind]
     bounds = []
     if field.low is not None:
@@ -158,6 +167,11 @@ def _plain(field: OptionField, text: str) -> Any:
         return None
     if field.kind == "list":
         return tuple(item.strip() for item in text.split(",") if item.strip())
+    if field.item in ("array", "arrays") and text not in map(str, field.choices):
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
     if field.kind == "choice":
         return next((c for c in field.choices if str(c) == text), text)
     return text
@@ -178,6 +192,10 @@ def _option_field(config: type[Config], name: str) -> OptionField:
         item, choices = kind, typing.get_args(hint)
     elif hint in _SCALARS:
         kind = item = _SCALARS[hint]
+    elif hint in _NESTED:
+        kind = item = _NESTED[hint]
+    elif _is_choice_or_arrays(hint):
+        kind, item, choices = "choice", "arrays", typing.get_args(typing.get_args(hint)[0])
     elif typing.get_origin(hint) is tuple and typing.get_args(hint)[1:] == (Ellipsis,):
         if typing.get_args(hint)[0] not in _SCALARS:
             raise SpecError(_unsupported(where, hint))
@@ -214,8 +232,15 @@ def _without_none(hint: Any) -> tuple[bool, Any]:
     return False, hint
 
 
+def _is_choice_or_arrays(hint: Any) -> bool:
+    """Whether ``hint`` is ``Literal[...] | Arrays``."""
+    parts = typing.get_args(hint)
+    return len(parts) == 2 and typing.get_origin(parts[0]) is Literal and parts[1] is Arrays
+
+
 def _unsupported(where: str, hint: Any) -> str:
     return (
         f"{where} has the type {hint}, which a command line and a form cannot show. Use bool, int, "
-        "float, str, Literal[...] or tuple[<one of these>, ...], or any of them | None."
+        "float, str, Literal[...] or tuple[<one of these>, ...], Array or Arrays, or any of them | "
+        "None."
     )

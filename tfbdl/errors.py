@@ -68,6 +68,10 @@ class MissingDependencyError(TfbdlError, ImportError):
     """An optional dependency is not installed; the message names the extra that brings it."""
 
 
+class TfbdlWarning(UserWarning):
+    """What to know of a result that stands, such as that a component collapsed."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ``" Did you mean 'nuts'?"`` for the nearest of ``known``, or an empty text."""
     close = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.5)

@@ -1,25 +1,27 @@
-"""Fit: a model and its posterior, with what the run recorded; stored in and read from a folder."""
+"""Fit: a model and its posterior, with what the run recorded; it can be stored in a folder."""
 
 from __future__ import annotations
 
 import json
-import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from . import evaluation, functional, planning, registry, runs
+from . import evaluation, functional, runs
+from .closed_form import ClosedFormPosterior, DrawsWithMoments
 from .data import DataInfo, Dataset, as_dataset, check_like
 from .data.columns import is_frame
 from .data.retarget import labels_as_given
 from .data.streams import is_stream
-from .errors import CheckpointError, DataError, ModelError, RunError
+from .errors import DataError, ModelError, RunError
 from .manifests import write_atomically
+from .parametric import ParametricModel
 from .posterior import Posterior, SurrogatePosterior
 from .predictive import Predictive
+from .protocols import Stateful
 from .runs import RunFolder
 from .specs import RunSpec
 
@@ -92,6 +94,9 @@ class Fit:
             )
         if self.info is not None and self.info.x_shape is not None:
             x, _ = check_like(self.info, _gathered(x).x if _is_batched(x) else x)
+        in_closed_form = getattr(self.posterior, "predictive", None)
+        if in_closed_form is not None:
+            return in_closed_form(x)
         if hasattr(self.model, "likelihood") and hasattr(self.model, "outputs") and self.posterior:
             return Predictive(self.model, self.posterior, x, draws, seed, **options)
         if hasattr(self.model, "predictive"):
@@ -192,24 +197,35 @@ class Fit:
 
     def record(self) -> dict[str, Any]:
         """What ``run.json`` says of a finished run beside its spec, in plain values."""
-        own = isinstance(self.posterior, SurrogatePosterior) and self.posterior.model is self.model
-        independent = self.posterior is not None and self.posterior.independent
-        kind = "surrogate" if own else "independent_draws" if independent else "draws"
-        record: dict[str, Any] = {"posterior": kind}
+        record: dict[str, Any] = {"posterior": self._kind_of_posterior()}
+        if self.spec.model is None and isinstance(self.model, ParametricModel):
+            record["rebuilt_as"] = self.model.as_named()
         if self.info is not None:
             record["data_info"] = self.info.to_json()
         return record
+
+    def _kind_of_posterior(self) -> str:
+        """How the posterior is read again: as the model's own, or as draws."""
+        posterior = self.posterior
+        if isinstance(posterior, SurrogatePosterior) and posterior.model is self.model:
+            return "surrogate"
+        if posterior is None or not posterior.independent:
+            return "draws"
+        if isinstance(posterior, DrawsWithMoments):
+            return "draws_with_moments"
+        own = isinstance(posterior, ClosedFormPosterior) and isinstance(self.model, Stateful)
+        return "closed_form" if own else "independent_draws"
 
     def write(self, folder: RunFolder) -> None:
         """Write what the run left into its folder, and the manifest that vouches for it."""
         files = [runs.RESULT, HISTORY]
         write_atomically(folder.path / runs.RESULT, _json(self._result()))
         write_atomically(folder.path / HISTORY, _json(self.history))
-        if self.spec.model is not None and isinstance(self.model, keras.Model):
-            variables = functional.state_variables(self.model)
-            weights: Any = {f"{i:05d}": np.asarray(v) for i, v in enumerate(variables)}
-            np.savez(folder.path / runs.WEIGHTS, **weights)
-            files.append(runs.WEIGHTS)
+        if self.spec.model is not None or isinstance(self.model, ParametricModel):
+            state = model_state(self.model)
+            if state:
+                np.savez(folder.path / runs.WEIGHTS, **state)
+                files.append(runs.WEIGHTS)
         elif isinstance(self.model, keras.Model) and self._save_keras(folder.path / runs.MODEL):
             files.append(runs.MODEL)
         if self.posterior is not None:
@@ -235,134 +251,14 @@ class Fit:
         return True
 
 
-def load(path: Path) -> Fit:
-    """Read a Fit from a run's folder.
-
-    Raises:
-        RunError: If the folder holds no finished run.
-        CheckpointError: If a file was altered or cut short.
-    """
-    folder = RunFolder(path)
-    record = folder.read_record()
-    if not (path / runs.RESULT).is_file():
-        raise RunError(
-            f"The run in {path} is not finished (state: {folder.status().state}). "
-            f"Go on with tfbdl.resume({str(path)!r})."
-        )
-    runs.verify_manifest(path)
-    spec = folder.read_spec()
-    info = DataInfo.from_json(record["data_info"]) if "data_info" in record else None
-    model, why_no_model = _load_model_of(path, spec, info)
-    return Fit(
-        model=model,
-        posterior=_load_posterior(path, model, record),
-        history=json.loads((path / HISTORY).read_text()),
-        metrics=folder.read_result(),
-        spec=spec,
-        info=info,
-        path=path,
-        why_no_model=why_no_model,
-    )
-
-
-def load_model(path: Path) -> keras.Model:
-    """Read a ``.keras`` file; the classes of tfbdl and of its plugins are known.
-
-    Raises:
-        CheckpointError: If the file is missing, cut short or altered.
-        ModelError: If it holds a class that is not known.
-    """
-    if not path.is_file():
-        raise CheckpointError(f"There is no file {path}.")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-            config = "" if damaged else archive.read("config.json").decode()
-    except (zipfile.BadZipFile, KeyError, ValueError):
-        damaged, config = path.name, ""
-    if damaged:
-        raise CheckpointError(f"{path} is no whole .keras file: it was cut short or altered.")
-    _register_classes(config)
-    try:
-        return keras.saving.load_model(path)
-    except (TypeError, ValueError) as error:
-        unknown = ", ".join(sorted(set(_unknown_classes(json.loads(config)))))
-        why = f"unknown are {unknown}" if unknown else str(error).splitlines()[0]
-        raise ModelError(
-            f"The model in {path} cannot be rebuilt: {why}. Custom layers want "
-            "@keras.saving.register_keras_serializable(), and their module imported before "
-            "tfbdl.load."
-        ) from error
-
-
-def _unknown_classes(config: Any) -> Iterator[str]:
-    """The classes in a stored configuration that are neither Keras' own nor registered."""
-    if isinstance(config, Mapping):
-        if "class_name" in config and not str(config.get("module") or "").startswith("keras"):
-            registered = config.get("registered_name") or config["class_name"]
-            if keras.saving.get_registered_object(registered) is None:
-                yield str(config["class_name"])
-        config = tuple(config.values())
-    for part in config if isinstance(config, (list, tuple)) else ():
-        yield from _unknown_classes(part)
-
-
-def _register_classes(config: str) -> None:
-    """Import the modules whose classes a stored model names, as far as plugins provide them."""
-    from . import layers, network  # noqa: F401 - importing them registers their classes
-
-    found = registry.registry()
-    for spec in (*found.models.values(), *found.priors.values()):
-        if isinstance(spec.factory, str):
-            package = spec.factory.partition(":")[0].partition(".")[0]
-            if f'"{package}>' in config or f'"{package}.' in config:
-                registry.resolve(spec.factory)
-
-
-def _load_model_of(path: Path, spec: RunSpec, info: DataInfo | None) -> tuple[Any, str]:
-    """The model of a run, or None with the reason."""
-    from . import run
-
-    if spec.model is not None:
-        alone = spec.model_copy(update={"data": None, "data_options": {}})  # a file may be gone
-        model = run.build_model(planning.plan(alone), info)
-        if (path / runs.WEIGHTS).is_file():
-            with np.load(path / runs.WEIGHTS, allow_pickle=False) as stored:
-                set_variables(model, [stored[name] for name in sorted(stored.files)])
-        return model, ""
-    if not (path / runs.MODEL).is_file():
-        return None, ""
-    try:
-        return load_model(path / runs.MODEL), ""
-    except ModelError as error:
-        return None, str(error)
-
-
-def set_variables(model: keras.Model, values: list[np.ndarray]) -> None:
-    """Assign all that a model holds.
-
-    Raises:
-        CheckpointError: If number or shapes differ.
-    """
-    variables = functional.state_variables(model)
-    shapes = [tuple(variable.shape) for variable in variables]
-    if shapes != [value.shape for value in values]:
-        raise CheckpointError(
-            f"The stored weights are those of another model. Expected shapes: {shapes}. "
-            f"Received: {[value.shape for value in values]}."
-        )
-    for variable, value in zip(variables, values, strict=True):
-        variable.assign(value)
-
-
-def _load_posterior(path: Path, model: Any, record: Mapping[str, Any]) -> Posterior | None:
-    if record.get("posterior") == "surrogate" and model is not None:
-        own: Posterior = model.posterior
-        return own
-    if not (path / runs.POSTERIOR).is_file():
-        return None
-    independent = record.get("posterior") in ("independent_draws", "surrogate")
-    return Posterior.from_netcdf(path / runs.POSTERIOR, independent=independent)
+def model_state(model: Any) -> dict[str, Any]:
+    """What a model made by name holds, as arrays by name; empty if there is nothing to store."""
+    if isinstance(model, keras.Model):
+        variables = functional.state_variables(model)
+        return {f"{i:05d}": np.asarray(v) for i, v in enumerate(variables)}
+    if isinstance(model, Stateful):
+        return {name: np.asarray(value) for name, value in model.get_state().items()}
+    return {}
 
 
 def _within(posterior: Posterior, budget: int) -> Posterior:

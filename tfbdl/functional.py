@@ -231,16 +231,18 @@ def state_variables(model: keras.Model) -> list[keras.Variable]:
     return [variable for variable in model.variables if id(variable) not in metrics]
 
 
-def is_vectorizable(net: keras.Model) -> bool:
+def is_vectorizable(net: keras.Model | None) -> bool:
     """Whether all layers of ``net`` run fast under ``tf.vectorized_map`` over draws."""
+    if net is None:  # a model that is no net: linear in its parameters
+        return True
     nested = (keras.Sequential, keras.src.models.Functional)
     return all(isinstance(layer, (*VECTORIZABLE, *nested)) for layer in layers_of(net))
 
 
-def activation_size(net: keras.Model) -> int:
+def activation_size(net: keras.Model | None) -> int:
     """About how many numbers ``net`` keeps for one row: the sum of its layers' output sizes."""
     total = 0
-    for layer in layers_of(net):
+    for layer in [] if net is None else layers_of(net):
         with contextlib.suppress(Exception):  # a layer that was never called has no output
             for tensor in tf.nest.flatten(layer.output):
                 size = 1

@@ -21,10 +21,9 @@ BLOCK_BYTES = 8 * 2**20
 
 
 class PredictiveModel(Protocol):
-    """What a Predictive needs of a model."""
+    """What a Predictive needs of a model; where it has a ``net``, its layers bound the memory."""
 
     likelihood: Likelihood
-    net: Any
 
     def outputs(self, params: Mapping[str, tf.Tensor], x: Any) -> tf.Tensor:
         """The net's outputs under one state: ``[n, ...]``."""
@@ -40,8 +39,7 @@ class Predictive:
     grow with the number of draws (outputs of at most 64 MB are kept, more with ``keep=True``).
 
     Args:
-        model: A BayesianNetwork, or anything with likelihood, net, outputs and
-            likelihood_parameters.
+        model: A BayesianNetwork, or anything with likelihood, outputs, likelihood_parameters.
         posterior: Where the draws come from.
         x: Inputs, ``[n, ...]`` or a mapping of such.
         draws: How many draws to average; all that there are, each once, if they are fewer.
@@ -72,12 +70,13 @@ class Predictive:
         if posterior.is_finite:
             self.draws = min(self.draws, posterior.num_draws)
         self.num_rows = len(tf.nest.flatten(x)[0])
-        size = functional.activation_size(model.net)
+        net = getattr(model, "net", None)
+        size = functional.activation_size(net)
         fitting = max(1, ACTIVATION_BYTES // (4 * size))
         self.batch_size = min(batch_size or fitting, self.num_rows)
         self.block = 1
-        if functional.is_vectorizable(model.net):
-            numbers = size * self.batch_size + functional.count(model.net.weights)
+        if functional.is_vectorizable(net):
+            numbers = size * self.batch_size + functional.count(getattr(net, "weights", ()))
             self.block = int(np.clip(BLOCK_BYTES // (4 * numbers), 1, self.draws))
 
     # -- moments -----------------------------------------------------------------------------

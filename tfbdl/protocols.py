@@ -93,7 +93,11 @@ data to new values of some sites, drawn from their exact distribution given all 
 
 @runtime_checkable
 class Conditionals(Protocol):
-    """Blocks of sites that can be drawn exactly given the rest (capability ``conditionals``)."""
+    """Blocks of sites that can be drawn exactly given the rest (capability ``conditionals``).
+
+    A model whose log joint sums latents out gives these apart from ``init``, to be drawn too, by
+    ``init_latents(seed)``.
+    """
 
     @property
     def conditionals(self) -> Mapping[str, Conditional]:
@@ -101,6 +105,86 @@ class Conditionals(Protocol):
 
     def init(self, seed: int) -> Params:
         """A starting state."""
+
+
+Statistics = Mapping[str, "tf.Tensor"]
+"""Expected sufficient statistics: name -> a sum over rows, so that those of parts of the rows,
+added up, are those of all rows."""
+
+
+@runtime_checkable
+class ExpectationMaximization(Protocol):
+    """Latent variables that can be integrated out given the parameters (capability ``em``).
+
+    Everything is pure TensorFlow, for ``tf.function``. A model may have more:
+
+    - ``sampled_e_step(params, rows, key)``: statistics at latents drawn with the key ``[2]``, for
+      the Monte Carlo E-step;
+    - ``variational_e_step(params, rows)``: under the best distribution of a simpler family; the
+      log likelihood is a bound then;
+    - ``check_start(params)``: raises OptionsError where a user's start is not admitted;
+    - ``row_bytes``: memory that a row takes in the E-step, by which rows are parted;
+    - ``jit_compile``: what XLA compiles: True, the whole loop; ``"e_step"``, that alone; False,
+      nothing; by default the E-step of large data;
+    - ``num_parameters``: free numbers of a fit, for BIC and AIC;
+    - ``objective_unit``: what stands for a nat in the tolerance, where the objective is in none;
+    - ``figures()`` and ``notices()``: numbers for the run's metrics, sentences for warnings.
+
+    Attributes:
+        objective: What ``log_likelihood`` is, as it is called in the history: ``log_likelihood``,
+            ``elbo``, or the method's own word.
+    """
+
+    objective: str
+
+    def rows(self, data: Dataset) -> Any:
+        """The data as ``e_step`` takes them: a tensor ``[n, ...]`` or a nest of such.
+
+        Raises:
+            DataError: If the model cannot be fitted to them.
+        """
+
+    def start(self, rows: Any, method: str, seed: int) -> Params:
+        """Parameters to begin with, by ``method``: ``auto``, ``kmeans++`` or ``random``.
+
+        Raises:
+            OptionsError: If the model has no such start.
+        """
+
+    def e_step(self, params: Params, rows: Any) -> Statistics:
+        """Sufficient statistics expected under ``p(latents | rows, params)``."""
+
+    def m_step(self, statistics: Statistics) -> Params:
+        """The parameters that make the expected complete log likelihood largest."""
+
+    def log_likelihood(self, params: Params, statistics: Statistics) -> tf.Tensor:
+        """What EM raises, of the ``params`` under which ``statistics`` were expected: nats."""
+
+    def assign(self, params: Params) -> None:
+        """Take fitted parameters for the model's own."""
+
+
+@runtime_checkable
+class ClosedForm(Protocol):
+    """A posterior, or a maximum of the likelihood, in closed form (capability ``exact``)."""
+
+    def condition(self, data: Dataset) -> Posterior | None:
+        """Take in data: what the model believed before is the prior.
+
+        Called again with further rows it gives the posterior given all of them. None where the
+        parameters are a point estimate.
+        """
+
+
+@runtime_checkable
+class Stateful(Protocol):
+    """A model that is no ``keras.Model`` and yet can be stored: arrays out and in."""
+
+    def get_state(self) -> Mapping[str, Any]:
+        """Name -> array: all that a fit has decided."""
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """The inverse, on a model made with the same options for the same data."""
 
 
 @runtime_checkable

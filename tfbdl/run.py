@@ -13,15 +13,18 @@ from typing import Any
 
 import keras
 
-from . import evaluation, fingerprints, functional, likelihoods, log_density, planning, registry
-from .data import DataInfo, Dataset, as_dataset
+from . import evaluation, fingerprints, functional, log_density, planning, registry
+from .data import Dataset
 from .errors import DataError, OptionsError, RunCancelled, RunError
-from .fitted import Fit, load
-from .network import BayesianNetwork, fitting
+from .fitted import Fit
+from .loading import build_model, load_data
 from .planning import Plan
 from .protocols import Context, EngineResult, OnStep
 from .runs import MetricsWriter, RunFolder
 from .specs import RunSpec
+from .stored import load
+
+__all__ = ["build_model", "execute", "extend", "load_data", "resume"]
 
 
 def execute(
@@ -123,54 +126,6 @@ class MemoryCheckpoints:
     def copy(self) -> MemoryCheckpoints:
         """Another one that begins with the same state."""
         return MemoryCheckpoints(self.last)
-
-
-def load_data(plan: Plan, data: Any = None, model: Any = None) -> Dataset | None:
-    """The data of a plan: the named data set, or the given object, checked.
-
-    The targets are taken as the model's likelihood takes them, unless the data options say
-    otherwise.
-
-    Args:
-        plan: The checked run.
-        data: The object that stands in place of a data set's name.
-        model: The object that stands in place of a model's name; it may know the number of rows
-            of a stream, and what the targets are.
-    """
-    wanted = _wanted(plan, model)
-    if plan.data is not None:
-        made: Dataset = registry.resolve(plan.data.factory)(plan.data_options)
-        return as_dataset(made, **wanted)
-    if data is None:
-        return None
-    options = {} if plan.data_options is None else plan.data_options.model_dump()
-    wanted["num_rows"] = getattr(model, "given_num_data", None)
-    given = {name: value for name, value in options.items() if value is not None}
-    return as_dataset(data, **{**wanted, **given})
-
-
-def _wanted(plan: Plan, model: Any) -> dict[str, Any]:
-    """How a model takes its targets, in the words of ``as_dataset``."""
-    if isinstance(model, BayesianNetwork):
-        return fitting.data_options(model)
-    if plan.model is None or plan.model.task != "supervised":
-        return {}
-    name = getattr(plan.model_options, "likelihood", None)
-    if name not in likelihoods.names():
-        return {}
-    likelihood = likelihoods.get(name)
-    task = "classification" if likelihood.is_classification else "regression"
-    return {"task": task, "check_targets": likelihood.check_targets}
-
-
-def build_model(plan: Plan, info: DataInfo | None) -> Any:
-    """The model of a plan, made for data that ``info`` describes."""
-    assert plan.model is not None
-    prior = None
-    if plan.prior is not None:
-        prior = registry.resolve(plan.prior.factory)(plan.prior_options)
-        prior.name = plan.prior.name
-    return registry.resolve(plan.model.factory)(plan.model_options, info, prior, plan.run.seed)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import pydantic
 
+from .arrays import to_plain
 from .config import Config, fields_of
 from .errors import SpecError, did_you_mean
 
@@ -93,7 +94,10 @@ class ModelSpec(Spec):
     """A model: ``factory(options, info, prior, seed) -> model``.
 
     ``info`` is the DataInfo of the training data and ``prior`` a Prior, or None if the model has
-    no ``default_prior`` and none was asked for.
+    no ``default_prior`` and none was asked for. ``missing_values`` says that NaN in the data
+    stands for a value that was not observed, which the model can do without. Data are taken in
+    the precision of the model's option ``dtype``, if it has one, else in Keras' own.
+    ``max_classes`` is 2 for a model that tells two classes apart and no more.
     """
 
     kind: ClassVar[str] = "model"
@@ -102,6 +106,8 @@ class ModelSpec(Spec):
     capabilities: frozenset[Capability]
     default_engine: str
     default_prior: str | None = None
+    missing_values: bool = False
+    max_classes: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -192,6 +198,13 @@ class RunSpec(pydantic.BaseModel):
     data_options: Mapping[str, Any] = {}
     seed: int = pydantic.Field(0, ge=0, lt=2**63)
     fingerprints: Mapping[str, str] = {}
+
+    @pydantic.field_validator(
+        "model_options", "engine_options", "prior_options", "data_options", mode="before"
+    )
+    @classmethod
+    def _plain(cls, value: Any) -> Any:
+        return to_plain(value)
 
 
 def check_name(name: str) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from tfbdl import Capability, EngineSpec, hookimpl
 
 from .config import VariationalOptions
+from .em_config import EmOptions, ExactOptions
+from .laplace_config import LaplaceOptions
 from .mcmc_config import (
     EllipticalSliceOptions,
     GibbsOptions,
@@ -25,7 +27,14 @@ LOG_JOINT = (frozenset({Capability.LOG_JOINT}),)
 @hookimpl
 def tfbdl_engines() -> Iterable[EngineSpec]:
     """Name the engines."""
-    return (*_variational(), *_chains(), *_stochastic_gradients(), *_networks())
+    return (
+        *_variational(),
+        *_laplace(),
+        *_chains(),
+        *_stochastic_gradients(),
+        *_networks(),
+        *_latent(),
+    )
 
 
 def _variational() -> Iterable[EngineSpec]:
@@ -38,6 +47,20 @@ def _variational() -> Iterable[EngineSpec]:
         references=(
             "Blundell et al. 2015, Weight Uncertainty in Neural Networks, arXiv:1505.05424",
             "Kucukelbir et al. 2017, Automatic Differentiation Variational Inference, JMLR 18",
+        ),
+    )
+
+
+def _laplace() -> Iterable[EngineSpec]:
+    yield EngineSpec(
+        name="laplace",
+        summary="Laplace's approximation: a normal at the mode, found by Newton steps",
+        factory="tfbdl_engines.laplace:Laplace",
+        config=LaplaceOptions,
+        needs=LOG_JOINT,
+        references=(
+            "MacKay 1992, A Practical Bayesian Framework for Backpropagation Networks",
+            "Bishop 2006, Pattern Recognition and Machine Learning, equations 4.132 to 4.137",
         ),
     )
 
@@ -158,4 +181,27 @@ def _networks() -> Iterable[EngineSpec]:
         references=(
             "Gal & Ghahramani 2016, Dropout as a Bayesian Approximation, equations (2) and (7)",
         ),
+    )
+
+
+def _latent() -> Iterable[EngineSpec]:
+    yield EngineSpec(
+        name="em",
+        summary="Expectation maximisation, for latent variables that can be integrated out",
+        factory="tfbdl_engines.em:ExpectationMaximization",
+        config=EmOptions,
+        needs=(frozenset({Capability.EM}),),
+        references=(
+            "Dempster, Laird & Rubin 1977, Maximum Likelihood from Incomplete Data, JRSSB 39",
+            "Neal & Hinton 1998, A View of the EM Algorithm that Justifies Variants",
+            "Cappe & Moulines 2009, On-line Expectation-Maximization, JRSSB 71, equation (9)",
+        ),
+    )
+    yield EngineSpec(
+        name="exact",
+        summary="Closed forms: the posterior given all rows, or updated as they come",
+        factory="tfbdl_engines.exact:Exact",
+        config=ExactOptions,
+        needs=(frozenset({Capability.EXACT}),),
+        references=("Bishop 2006, Pattern Recognition and Machine Learning, chapters 2 and 3",),
     )

@@ -6,13 +6,16 @@ from .checks import check_like
 from .convert import as_dataset
 from .dataset import Dataset
 from .info import DataInfo
+from .reading import Reading, reading
 from .retarget import retarget
 
 __all__ = [
     "DataInfo",
     "Dataset",
+    "Reading",
     "as_dataset",
     "check_like",
+    "reading",
     "retarget",
     "steps_per_execution",
 ]

@@ -13,6 +13,7 @@ from .checks import check_lengths, check_like, check_weights
 from .columns import frame_names, is_frame, to_floats
 from .dataset import Dataset
 from .info import DataInfo, Task, describe
+from .reading import current
 from .retarget import retarget
 from .streams import LOOK, CheckTargets, is_stream, open_stream
 from .targets import to_targets
@@ -56,8 +57,9 @@ def as_dataset(
         feature_names: Names of the columns of an array x.
         target_names: Names of the columns of an array y.
         num_rows: Training rows of a stream that cannot tell.
-        dtype: Of floats; None: ``keras.config.floatx()``.
-        allow_nan: Admit NaN in x and in float targets, where it stands for a missing value.
+        dtype: Of floats; None: as the run's model asks, else ``keras.config.floatx()``.
+        allow_nan: Admit NaN in x and in float targets, where it stands for a missing value; so
+            does a run whose model can do without a value.
         check_targets: Called with the clean targets, batch by batch where they are a stream's; it
             raises DataError where a model cannot have produced them.
 
@@ -81,7 +83,8 @@ def as_dataset(
             "Expected arrays, a frame or batches. The name of a data set or file is for "
             f"tfbdl.fit to resolve. Received: {data!r}."
         )
-    floats = dtype or keras.config.floatx()
+    floats = dtype or current().dtype or keras.config.floatx()
+    allow_nan = allow_nan or current().allow_nan
     if is_stream(data):
         stream, info = open_stream(
             data,

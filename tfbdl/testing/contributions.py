@@ -86,7 +86,8 @@ def check_options(kind: str, name: str) -> None:
         make(config, stored, who) == options,
         f"The options of {who} are others after JSON: {options!r}, then {stored!r}.",
     )
-    flags = {key: _as_flag(value) for key, value in options.model_dump().items()}
+    fields = fields_of(config)
+    flags = {field.name: _as_flag(field, getattr(options, field.name)) for field in fields}
     require(
         make(config, from_text(config, flags), who) == options,
         f"The options of {who} are others after the command line: {options!r}, from {flags!r}.",
@@ -109,7 +110,7 @@ def _example(field: OptionField) -> Any:
     if field.kind in ("int", "float"):
         low = field.low if field.low is not None else (field.high or 1) - 1
         return _type_of(field)(low + 1 if field.low_open else low)
-    return {"bool": False, "str": "text", "list": ()}[field.kind]
+    return {"bool": False, "str": "text", "list": (), "array": 0.0, "arrays": {}}[field.kind]
 
 
 def _outside(field: OptionField) -> Iterator[Any]:
@@ -126,7 +127,9 @@ def _outside(field: OptionField) -> Iterator[Any]:
             yield bound if is_open else math.nextafter(bound, towards * math.inf)
 
 
-def _as_flag(value: Any) -> str:
+def _as_flag(field: OptionField, value: Any) -> str:
+    if field.item in ("array", "arrays") and not isinstance(value, str | None):
+        return json.dumps(value)
     if isinstance(value, tuple):
         return ",".join(map(str, value))
     return "none" if value is None else str(value)

@@ -67,6 +67,14 @@ def classification_data() -> Dataset:
     return as_dataset((x, x.argmax(axis=1).astype("int32")), name="simulated_classification")
 
 
+def binary_data() -> Dataset:
+    """Three inputs, two classes with noise, which every classifier takes: 24 rows."""
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(ROWS, 3)).astype("float32")
+    y = x[:, 0] - x[:, 1] + 0.5 * rng.normal(size=ROWS) > 0
+    return as_dataset((x, y.astype("int32")), name="simulated_binary")
+
+
 def unsupervised_data() -> Dataset:
     """Two clusters of four numbers in (0, 1), by turns: 24 rows."""
     rng = np.random.default_rng(2)
@@ -81,4 +89,4 @@ def data_for(task: str) -> list[Dataset]:
         return [regression_data(), classification_data()]
     if task == "regression":
         return [regression_data()]
-    return [classification_data() if task == "classification" else unsupervised_data()]
+    return [binary_data() if task == "classification" else unsupervised_data()]

@@ -14,11 +14,12 @@ import tensorflow as tf
 from .. import planning, registry
 from ..api import build, fit, load, plan
 from ..data import Dataset
-from ..protocols import Context, LogJoint, Trainable
+from ..protocols import Context, LogJoint, Stateful, Trainable
 from ..run import build_model
 from ..specs import Capability
 from .data import data_for
 from .expect import differing, require, require_finite
+from .latent import check_em, check_exact
 from .quick import quick_options, run_engine, state_of
 from .steps import train_one_step, without_xla
 
@@ -34,6 +35,8 @@ def check_model(name: str, data: Dataset | None = None, **options: Any) -> None:
     and ``predict`` gives a row for each row. ``log_joint``: sites, start and density agree in
     shape and dtype, the density and its gradient are finite, the same under ``tf.function``, and
     a batch given twice over does not change them (the likelihood is a mean times ``num_data``).
+    ``em``: statistics add up over parts of the rows, parameters keep their shapes, the objective
+    does not fall. ``exact``: two halves one after the other give what all rows give at once.
 
     Args:
         name: Of the model.
@@ -59,6 +62,10 @@ def check_model(name: str, data: Dataset | None = None, **options: Any) -> None:
             _check_log_joint(who, model, dataset)
         if Capability.TRAINABLE in spec.capabilities:
             _check_training(who, model, dataset)
+        if Capability.EM in spec.capabilities:
+            check_em(who, model, dataset)
+        if Capability.EXACT in spec.capabilities:
+            check_exact(who, model, dataset)
 
 
 def check_seeds(name: str) -> None:
@@ -195,6 +202,8 @@ def _seen(fit: Any, data: Dataset) -> dict[str, np.ndarray]:
     seen = {} if fit.posterior is None else dict(fit.posterior.mean())
     if hasattr(fit.model, "likelihood") or hasattr(fit.model, "predictive"):
         seen["the predictive mean"] = fit.predict(data.x, draws=10).mean
+    if isinstance(fit.model, Stateful):
+        seen |= {f"state {n!r}": np.asarray(v) for n, v in fit.model.get_state().items()}
     elif isinstance(fit.model, keras.Model):
         seen |= {f"weight {i}": np.asarray(w) for i, w in enumerate(fit.model.get_weights())}
     return seen

@@ -70,7 +70,9 @@ class Sweeps:
 
     def initial_states(self, chains: int, seed: int) -> dict[str, tf.Tensor]:
         """Site name -> ``[chain, ...]``: the model's own start, each from a seed of its chain."""
-        states = [dict(self.model.init(s)) for s in chain_seeds(chains, seed, "initial states")]
+        latents = getattr(self.model, "init_latents", lambda seed: {})
+        seeds = chain_seeds(chains, seed, "initial states")
+        states = [{**self.model.init(s), **latents(s)} for s in seeds]
         return {n: tf.stack([tf.convert_to_tensor(s[n]) for s in states]) for n in states[0]}
 
     def constrain(self, z: Params) -> dict[str, tf.Tensor]:

@@ -1,0 +1,199 @@
+"""EM for a mixture of normals beside scikit-learn's, alternately in one process.
+
+``python -m benchmarks.gmm`` times iterations from the same start in float64 and float32, after
+checking that both reach the same log likelihood after each; then whole fits to convergence, with
+all that compiles; then the memory that a fit adds, each in a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sklearn.mixture import GaussianMixture
+
+from benchmarks import harness
+
+K, D = 16, 16
+TOLERANCE = 1e-4  # nats per row, in both
+
+
+def main() -> None:
+    """Check, time, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--memory", choices=["tfbdl", "scikit-learn"], help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore")  # scikit-learn says that so few iterations do not converge
+    if arguments.memory:
+        print(json.dumps(_added_memory(arguments.memory, arguments.rows)))
+        return
+    figures: dict[str, Any] = {}
+    print("| iteration | ms | scikit-learn, ms | ratio |\n|---|---|---|---|")
+    for dtype in ("float64", "float32"):
+        figures[dtype] = _iterations(dtype, arguments.rows, arguments.steps, arguments.rounds)
+    print("\n| to convergence | seconds | scikit-learn, s | ratio | steps | the other's |")
+    print("|---|---|---|---|---|---|")
+    for dtype in ("float64", "float32"):
+        figures[dtype]["fit"] = _fits(dtype, arguments.rows, max(3, arguments.rounds // 3))
+    print("\n| rows | MB added | scikit-learn, MB |\n|---|---|---|")
+    figures["memory"] = [_memory(rows) for rows in (arguments.rows, 4 * arguments.rows)]
+    print(harness.write("gmm", figures))
+
+
+def data(rows: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Rows of sixteen overlapping normals, and a start that is none of them."""
+    rng = np.random.default_rng(0)
+    centers = 1.5 * rng.normal(size=(K, D))
+    roots = rng.normal(size=(K, D, D)) / np.sqrt(D) + 0.5 * np.eye(D)
+    labels = rng.integers(0, K, rows)
+    noise = rng.normal(size=(rows, D))
+    x = np.empty((rows, D))
+    for k in range(K):
+        x[labels == k] = centers[k] + noise[labels == k] @ roots[k].T
+    start = {
+        "weights": np.full(K, 1.0 / K),
+        "means": x[rng.choice(rows, K, replace=False)],
+        "covariances": np.stack([np.cov(x[:10_000].T)] * K),
+    }
+    return x, start
+
+
+def peer(start: dict[str, np.ndarray], dtype: str, **options: Any) -> GaussianMixture:
+    """scikit-learn's mixture at the start."""
+    precisions = np.linalg.inv(start["covariances"]).astype(dtype)
+    return GaussianMixture(
+        K,
+        reg_covar=0.0,
+        weights_init=start["weights"].astype(dtype),
+        means_init=start["means"].astype(dtype),
+        precisions_init=precisions,
+        init_params="random_from_data",
+        random_state=0,
+        **options,
+    )
+
+
+def _iterations(dtype: str, rows: int, steps: int, rounds: int) -> dict[str, Any]:
+    import tensorflow as tf
+
+    import tfbdl
+    from tfbdl.inference.em import Climb, Schedule
+
+    x, start = data(rows)
+    x = x.astype(dtype)
+    options = {"num_components": K, "dtype": dtype}
+    model = tfbdl.build("gmm", x, model_options=options)
+    climb = Climb(model, model.rows(_dataset(x)), Schedule(), 0)
+    begin = climb.begin({name: tf.constant(v, dtype) for name, v in start.items()})
+    other = peer(start, dtype)
+    other._initialize(x, np.full((rows, K), 1.0 / K, dtype))
+    kept = (other.weights_, other.means_, other.precisions_cholesky_)
+
+    def theirs() -> list[float]:
+        other.weights_, other.means_, other.precisions_cholesky_ = kept
+        trace = []
+        for _ in range(steps):
+            value, shares = other._e_step(x)
+            other._m_step(x, shares)
+            trace.append(float(value) * rows)
+        return trace
+
+    def ours() -> list[float]:
+        return climb.advance(begin, steps)[1]
+
+    mine, reference = ours(), theirs()
+    tolerance = 1e-9 if dtype == "float64" else 1e-4
+    np.testing.assert_allclose(mine[:-1], reference[1:], rtol=tolerance)
+    seconds = harness.alternate({"tfbdl": ours, "scikit-learn": theirs}, rounds)
+    per_step = {name: 1e3 * np.asarray(values) / steps for name, values in seconds.items()}
+    middle, low, high = harness.ratio(seconds["tfbdl"], seconds["scikit-learn"])
+    print(
+        f"| {dtype} | {_spread(per_step['tfbdl'])} | {_spread(per_step['scikit-learn'])} | "
+        f"{middle:.2f} [{low:.2f}, {high:.2f}] |"
+    )
+    return {"ms": {n: v.tolist() for n, v in per_step.items()}, "ratio": (middle, low, high)}
+
+
+def _dataset(x: np.ndarray) -> Any:
+    from tfbdl.data import as_dataset
+
+    return as_dataset(x, dtype=str(x.dtype))
+
+
+def _fits(dtype: str, rows: int, rounds: int) -> dict[str, Any]:
+    x, start = data(rows)
+    x = x.astype(dtype)
+    found: dict[str, Any] = {}
+
+    def ours() -> None:
+        found["tfbdl"] = _fit(x, start, dtype)
+
+    def theirs() -> None:
+        found["scikit-learn"] = peer(start, dtype, tol=TOLERANCE, max_iter=500).fit(x)
+
+    seconds = harness.alternate({"tfbdl": ours, "scikit-learn": theirs}, rounds)
+    middle, low, high = harness.ratio(seconds["tfbdl"], seconds["scikit-learn"])
+    steps = (len(found["tfbdl"].history["log_likelihood"]), found["scikit-learn"].n_iter_)
+    values = (found["tfbdl"].metrics["log_likelihood"], found["scikit-learn"].score(x) * rows)
+    np.testing.assert_allclose(*values, rtol=1e-4)
+    print(
+        f"| {dtype} | {_spread(seconds['tfbdl'])} | {_spread(seconds['scikit-learn'])} | "
+        f"{middle:.2f} [{low:.2f}, {high:.2f}] | {steps[0]} | {steps[1]} |"
+    )
+    return {"seconds": seconds, "ratio": (middle, low, high), "steps": steps, "values": values}
+
+
+def _fit(x: np.ndarray, start: dict[str, np.ndarray], dtype: str) -> Any:
+    import tfbdl
+
+    return tfbdl.fit(
+        "gmm",
+        x,
+        model_options={"num_components": K, "dtype": dtype},
+        engine_options={"initial": start, "tolerance": TOLERANCE, "steps": 500},
+    )
+
+
+def _memory(rows: int) -> dict[str, float]:
+    added = {}
+    for who in ("tfbdl", "scikit-learn"):
+        command = [sys.executable, "-m", "benchmarks.gmm", "--memory", who, "--rows", str(rows)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        added[who] = float(json.loads(done.stdout.splitlines()[-1]))
+    print(f"| {rows:,} | {added['tfbdl']:.0f} | {added['scikit-learn']:.0f} |")
+    return {"rows": rows, **added}
+
+
+def _added_memory(who: str, rows: int) -> float:
+    """Megabytes by which a fit raises the process' peak, the data themselves aside."""
+    small, start = data(20_000)
+    run: Callable[[np.ndarray], Any]
+    if who == "tfbdl":
+        run = lambda x: _fit(x, start, "float64")  # noqa: E731
+    else:
+        run = lambda x: peer(start, "float64", max_iter=5).fit(x)  # noqa: E731
+    run(small)  # imports, compilers and their memory
+    x, _ = data(rows)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    time.sleep(0.1)
+    run(x)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+
+
+def _spread(values: Any) -> str:
+    return f"{np.median(values):.3g} ({np.min(values):.3g}-{np.max(values):.3g})"
+
+
+if __name__ == "__main__":
+    main()

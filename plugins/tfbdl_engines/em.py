@@ -1,0 +1,167 @@
+"""Expectation maximisation, for models with latent variables."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfbdl import Posterior, random
+from tfbdl.data import Dataset
+from tfbdl.errors import DataError, OptionsError, TfbdlWarning, did_you_mean
+from tfbdl.inference.em import Best, Climb, Schedule, maximise
+from tfbdl.protocols import Context, EngineResult, Params
+
+from .em_config import EmOptions
+
+ROWS_OF_TEMPLATE = 5_000  # enough to tell which arrays a start has, and of which shapes
+
+
+class ExpectationMaximization:
+    """The engine ``em``: a climb from each start, of which the best is kept.
+
+    Args:
+        options: See EmOptions.
+    """
+
+    def __init__(self, options: EmOptions) -> None:
+        self.options = options
+
+    def fit(self, model: Any, data: Dataset | None, context: Context) -> EngineResult:
+        """Fit the model's parameters, and its posterior where it has one.
+
+        Raises:
+            DataError: If there are no data, or the model cannot be fitted to them.
+            OptionsError: If the start does not fit the model.
+            ModelError: If the trace falls or is not finite, or the model lacks the E-step.
+        """
+        options = self.options
+        rows = model.rows(rows_of(model, data))
+        schedule = Schedule(
+            tolerance=options.tolerance,
+            e_step=options.e_step,
+            samples=options.samples,
+            batch_size=options.batch_size,
+            forgetting=options.forgetting,
+        )
+        climb = Climb(model, rows, schedule, context.seed)
+        objective = "elbo" if options.e_step == "variational" else model.objective
+        best = maximise(
+            climb,
+            lambda restart: self._start(model, climb.rows, context.seed, restart),
+            context,
+            steps=options.steps,
+            restarts=options.restarts,
+            objective=objective,
+            checkpoint_seconds=options.checkpoint_seconds,
+        )
+        model.assign(best.params)
+        own = getattr(model, "posterior", None)
+        posterior = own if isinstance(own, Posterior) else None
+        figures = _figures(best, objective) | _criteria(model, best, objective, climb.num_rows)
+        return result_of(model, _history(best, objective), figures, posterior)
+
+    def _start(self, model: Any, rows: Any, seed: int, restart: int) -> Params:
+        options = self.options
+        if isinstance(options.initial, str) and options.initial != "current":
+            number = tf.cast(random.bits((), random.key(seed, "em start", restart)), tf.int64)
+            return _tensors(model.start(rows, options.initial, int(number)))
+        if options.restarts > 1:
+            raise OptionsError(
+                "A start that is given leads to one climb. Expected restarts=1. "
+                f"Received: restarts={options.restarts}."
+            )
+        if options.initial == "current":
+            return _tensors(model.fitted())
+        some = tf.nest.map_structure(lambda part: part[:ROWS_OF_TEMPLATE], rows)
+        initial: Any = options.initial  # a mapping, once it is validated
+        given = _like(model.start(some, "auto", 0), initial)
+        check = getattr(model, "check_start", None)
+        if check is not None:
+            check(given)
+        return _tensors(given)
+
+
+def rows_of(model: Any, data: Dataset | None) -> Dataset:
+    """All rows in memory.
+
+    Raises:
+        DataError: If there are none, or they have weights.
+    """
+    if data is None:
+        raise DataError(f"A {type(model).__name__} is fitted to data. Received: None.")
+    if data.sample_weight is not None:
+        raise DataError(
+            "This engine counts each row once. Expected x or (x, y). Received: a sample_weight."
+        )
+    return data.in_memory()
+
+
+def result_of(
+    model: Any,
+    history: dict[str, list[float]],
+    figures: dict[str, float],
+    posterior: Posterior | None,
+) -> EngineResult:
+    """What an engine gives back once the model is fitted; its notices become warnings."""
+    for notice in getattr(model, "notices", list)():
+        warnings.warn(notice, TfbdlWarning, stacklevel=2)
+    return EngineResult(
+        posterior=posterior,
+        history=history,
+        metrics=figures | {n: float(v) for n, v in getattr(model, "figures", dict)().items()},
+    )
+
+
+def _history(best: Best, objective: str) -> dict[str, list[float]]:
+    history = {objective: best.trace}
+    if len(best.finals) > 1:
+        history[f"{objective}_of_restarts"] = best.finals
+    return history
+
+
+def _figures(best: Best, objective: str) -> dict[str, float]:
+    return {
+        objective: best.value,
+        "steps": float(len(best.trace)),
+        "converged": float(best.converged),
+    }
+
+
+def _criteria(model: Any, best: Best, objective: str, num_rows: int) -> dict[str, float]:
+    """BIC (Schwarz 1978) and AIC (Akaike 1974), where a likelihood was climbed: less is better."""
+    count = getattr(model, "num_parameters", None)
+    if count is None or objective != "log_likelihood":
+        return {}
+    return {
+        "bic": -2.0 * best.value + count * math.log(num_rows),
+        "aic": -2.0 * best.value + 2.0 * count,
+    }
+
+
+def _like(template: Params, given: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Given parameters in the shapes and precision of the model's own."""
+    for name in dict.fromkeys([*given, *template]):
+        if name not in template or name not in given:
+            hint = did_you_mean(name, template) if name in given else ""
+            raise OptionsError(
+                f"initial must hold the arrays {', '.join(template)}.{hint} "
+                f"Received: {', '.join(given)}."
+            )
+    arrays = {}
+    for name, part in template.items():
+        expected = np.asarray(part)
+        arrays[name] = np.asarray(given[name], expected.dtype)
+        if arrays[name].shape != expected.shape:
+            raise OptionsError(
+                f"{name!r} of initial must have the shape {list(expected.shape)}. "
+                f"Received: {list(arrays[name].shape)}."
+            )
+    return arrays
+
+
+def _tensors(params: Params) -> dict[str, tf.Tensor]:
+    return {name: tf.convert_to_tensor(value) for name, value in params.items()}

@@ -1,0 +1,102 @@
+"""PCA: the axes along which rows vary most."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from tfbdl.data import Dataset
+from tfbdl.errors import DataError, OptionsError
+
+from .latent_config import PCAOptions
+from .scatter_model import ScatterModel
+from .table import query_table
+
+
+class PCA(ScatterModel):
+    """Principal component analysis, by the eigenvectors of the covariance with divisor N.
+
+    ``S = 1/N sum (x_n - mean)(x_n - mean)'``; the axes maximise ``u' S u`` one after the other. The
+    entry of largest size of each axis is positive.
+
+    After a fit: ``components_`` ``[k, d]``, ``explained_variance_`` ``[k]`` (divisor N, where
+    scikit-learn's is N - 1), ``explained_share_`` ``[k]``, ``mean_`` ``[d]``.
+
+    References:
+        Bishop 2006, section 12.1, eq. 12.3 to 12.5.
+    """
+
+    options_class: ClassVar[Any] = PCAOptions
+    capabilities: ClassVar[frozenset[str]] = frozenset({"exact"})
+    default_engine: ClassVar[str] = "exact"
+
+    def condition(self, data: Dataset) -> None:
+        """Fit to the rows seen so far and these.
+
+        Raises:
+            DataError: If the rows are no table of finite numbers, or all of them are equal.
+            OptionsError: If more axes are asked for than there are columns.
+        """
+        scatter = self.take_in(data)
+        variances = scatter.variances
+        number = self._number(variances, len(scatter.mean))
+        total = variances.sum()
+        self.assign(
+            {
+                "components": scatter.axes[:number].astype(self.dtype),
+                "explained_variance": variances[:number].astype(self.dtype),
+                "explained_share": (variances[:number] / (total or 1.0)).astype(self.dtype),
+                "mean": scatter.mean.astype(self.dtype),
+            }
+        )
+
+    def transform(self, x: Any) -> np.ndarray:
+        """The coordinates of rows ``[n, d]`` along the axes, ``[n, k]``.
+
+        Raises:
+            DataError: If x has other columns than in training, or values that are not finite.
+        """
+        fitted = self.fitted()
+        rows = query_table(x, len(fitted["mean"]), self.dtype)
+        return np.asarray((rows - fitted["mean"]) @ fitted["components"].T)
+
+    def inverse_transform(self, z: Any) -> np.ndarray:
+        """The rows ``[n, d]`` in the space of the axes that have the coordinates ``[n, k]``.
+
+        Raises:
+            DataError: If z has not one column for each axis, or values that are not finite.
+        """
+        fitted = self.fitted()
+        codes = query_table(z, len(fitted["components"]), self.dtype)
+        return np.asarray(codes @ fitted["components"] + fitted["mean"])
+
+    def figures(self) -> dict[str, float]:
+        """The number of axes kept, and the share of the variance that they explain."""
+        fitted = self.fitted()
+        return {
+            "num_components": float(len(fitted["components"])),
+            "explained_share": float(fitted["explained_share"].sum()),
+        }
+
+    def _number(self, variances: np.ndarray, num_columns: int) -> int:
+        wanted, share = self.options.latent_dim, self.options.explained_share
+        if wanted is not None and share is not None:
+            raise OptionsError(
+                "latent_dim and explained_share both say how many axes to keep. Expected one of "
+                f"them. Received: {wanted} and {share:g}."
+            )
+        if wanted is not None and wanted > num_columns:
+            raise OptionsError(
+                f"latent_dim must be at most {num_columns}, the number of columns. "
+                f"Received: {wanted}."
+            )
+        if wanted is not None and wanted > len(variances):
+            raise DataError(
+                f"{wanted} axes need at least {wanted} rows. Received: {len(variances)}."
+            )
+        if share is None:
+            return int(wanted or len(variances))
+        explained = np.cumsum(variances) / (variances.sum() or 1.0)
+        # The sum of all shares may fall short of 1 by rounding.
+        return int(min((explained < share * (1.0 - 1e-12)).sum() + 1, len(variances)))

@@ -1,0 +1,7 @@
+"""Expectation maximisation: the compiled climb, and restarts that can be watched and resumed."""
+
+from ... import _backend  # noqa: F401 - the gate: Keras must run on TensorFlow
+from .climb import Climb, EMState, Schedule
+from .restarts import Best, maximise
+
+__all__ = ["Best", "Climb", "EMState", "Schedule", "maximise"]

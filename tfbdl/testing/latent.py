@@ -1,0 +1,100 @@
+"""The checks of models with latent variables, and of those with closed forms."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from ..data import Dataset
+from ..protocols import ClosedForm, ExpectationMaximization, Stateful
+from .expect import require, require_finite
+
+STEPS = 5
+TOLERANCE = 1e-6  # relative; sums in another order
+
+
+def check_em(who: str, model: Any, data: Dataset) -> None:
+    """The E-step's statistics are sums over rows, and steps do not lower the objective.
+
+    Raises:
+        AssertionError: If one of these does not hold.
+    """
+    require(
+        isinstance(model, ExpectationMaximization),
+        f"{who} must have objective, rows, start, e_step, m_step, log_likelihood and assign.",
+    )
+    rows = tf.nest.map_structure(tf.convert_to_tensor, model.rows(data))
+    params = {n: tf.convert_to_tensor(v) for n, v in model.start(rows, "auto", 0).items()}
+    require_finite(f"{who} at its start", params)
+    statistics = dict(model.e_step(params, rows))
+    count = int(tf.nest.flatten(rows)[0].shape[0])
+    if count > 1:
+        halves = [slice(0, count // 2), slice(count // 2, count)]
+        parts = [
+            dict(model.e_step(params, tf.nest.map_structure(lambda part, s=s: part[s], rows)))
+            for s in halves
+        ]
+        for name, whole in statistics.items():
+            both = np.asarray(parts[0][name] + parts[1][name])
+            require(
+                _close(both, np.asarray(whole)),
+                f"{who}: the statistic {name!r} of two halves does not add up to that of all rows.",
+            )
+    value = float(model.log_likelihood(params, statistics))
+    for step in range(1, STEPS + 1):
+        after = dict(model.m_step(statistics))
+        shapes = {n: tuple(v.shape) for n, v in params.items()}
+        found = {n: tuple(v.shape) for n, v in after.items()}
+        require(found == shapes, f"{who}: m_step must give {shapes}. Received: {found}.")
+        params = after
+        statistics = dict(model.e_step(params, rows))
+        before, value = value, float(model.log_likelihood(params, statistics))
+        require_finite(f"{who} after step {step}", {**params, model.objective: value})
+        require(
+            value >= before - TOLERANCE * (1.0 + abs(before)),
+            f"{who}: the {model.objective} falls from {before:.9g} to {value:.9g} at step {step}.",
+        )
+
+
+def check_exact(who: str, model: Any, data: Dataset) -> None:
+    """Rows taken in by halves lead where all rows at once lead.
+
+    Raises:
+        AssertionError: If they do not.
+    """
+    require(isinstance(model, ClosedForm), f"{who} must have condition(data).")
+    require(
+        isinstance(model, Stateful) and hasattr(model, "clone"),
+        f"{who} must have get_state, set_state and clone(seed).",
+    )
+    at_once, in_turn = model.clone(0), model.clone(0)
+    at_once.condition(data)
+    rows = data.in_memory()
+    count = len(tf.nest.flatten(rows.x)[0])
+    for part in (slice(0, count // 2), slice(count // 2, count)):
+        in_turn.condition(
+            dataclasses.replace(
+                rows,
+                x=tf.nest.map_structure(lambda array, part=part: array[part], rows.x),
+                y=None if rows.y is None else rows.y[part],
+                info=dataclasses.replace(rows.info, num_rows=part.stop - part.start),
+            )
+        )
+    state, other = at_once.get_state(), in_turn.get_state()
+    require(set(state) == set(other), f"{who}: the state has other arrays after two halves.")
+    for name, value in state.items():
+        require(
+            _close(np.asarray(other[name]), np.asarray(value)),
+            f"{who}: {name!r} is not the same after two halves as after all rows at once.",
+        )
+
+
+def _close(found: np.ndarray, expected: np.ndarray) -> bool:
+    """Whether two arrays agree up to the order of their sums."""
+    if expected.dtype.kind != "f":
+        return bool(np.array_equal(found, expected))
+    scale = float(np.abs(expected).max(initial=1.0))
+    return bool(np.allclose(found, expected, rtol=TOLERANCE, atol=TOLERANCE * scale))
