@@ -63,6 +63,7 @@ def _facts(spec: Spec) -> Iterator[str]:
             ("capabilities", ", ".join(sorted(spec.capabilities))),
             ("default engine", spec.default_engine),
             ("default prior", spec.default_prior or "none"),
+            ("missing values", "taken as such (NaN)" if spec.missing_values else "refused"),
         ]
     elif isinstance(spec, EngineSpec):
         needs = " or ".join(" and ".join(sorted(need)) for need in spec.needs)

@@ -13,6 +13,7 @@ from scipy import special, stats
 from sklearn.datasets import load_wine
 from sklearn.decomposition import PCA
 from sklearn.mixture import BayesianGaussianMixture
+from tfbdl_mixture.table import check_count
 
 import tfbdl
 from tfbdl import diagnostics, errors
@@ -75,10 +76,10 @@ def test_new_rows_of_one_component_have_a_student_t_distribution() -> None:
 
 def test_draws_of_the_posterior_have_its_exact_moments() -> None:
     posterior = fit(clusters(40), num_components=2, alpha0=2.0, **HYPER).posterior
-    draws = posterior.sample(20_000, seed=5)
+    draws = posterior.sample(8000, seed=5)
     for name, mean in posterior.mean().items():
         sd = posterior.stddev()[name]
-        assert (np.abs(draws[name].mean(axis=0) - mean) < 5 * sd / np.sqrt(20_000)).all()
+        assert (np.abs(draws[name].mean(axis=0) - mean) < 5 * sd / np.sqrt(8000)).all()
         np.testing.assert_allclose(draws[name].std(axis=0), sd, rtol=0.1)
     np.testing.assert_allclose(draws["weights"].sum(axis=1), 1.0)
 
@@ -92,9 +93,7 @@ def log_ratio(model, x, draws: int) -> np.ndarray:
     beta0, nu0, m0, scale = PRIOR
     alpha, alpha0 = model.alpha_, np.full(len(model.alpha_), model.alpha0)
     weights = rng.dirichlet(alpha, size=draws)
-    total = np.array(
-        [stats.dirichlet(alpha0).logpdf(w) - stats.dirichlet(alpha).logpdf(w) for w in weights]
-    )
+    total = stats.dirichlet.logpdf(weights.T, alpha0) - stats.dirichlet.logpdf(weights.T, alpha)
     density = []
     for beta, nu, m, W in zip(model.beta_, model.nu_, model.m_, model.W_, strict=True):
         Lambda = stats.wishart(nu, W).rvs(draws, random_state=rng)
@@ -111,23 +110,20 @@ def log_ratio(model, x, draws: int) -> np.ndarray:
         density.append(half[:, None] - np.log(2 * np.pi) - 0.5 * squares)
     r = model.responsibilities(x)
     z = (rng.uniform(size=(draws, len(x), 1)) > np.cumsum(r, axis=1)).sum(axis=2)
-    rows = np.arange(len(x))
-    log_p = np.stack(density, axis=2) + np.log(weights)[:, None]
-    for s in range(draws):
-        total[s] += (log_p[s, rows, z[s]] - np.log(r[rows, z[s]])).sum()
-    return total
+    log_p = np.stack(density, axis=2) + np.log(weights)[:, None] - np.log(r)
+    return total + np.take_along_axis(log_p, z[..., None], axis=2)[..., 0].sum(axis=1)
 
 
 def test_bound_is_the_mean_of_log_p_less_log_q() -> None:
     x = clusters(15)
     run = fit(x, steps=2, num_components=3, alpha0=0.8, **HYPER)  # on the way, not at its end
-    ratio = log_ratio(run.model, x, 4000)
+    ratio = log_ratio(run.model, x, 2500)
     error = ratio.std() / np.sqrt(len(ratio))
     assert error < 0.2
     assert run.history["elbo"][-1] == pytest.approx(ratio.mean(), abs=4 * error)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(s, marks=pytest.mark.slow) for s in (1, 2))])
 def test_bound_is_below_the_evidence_of_all_labellings(seed: int) -> None:
     x = clusters(8, seed)
     prior = oracle.dirichlet_multinomial(0.9, 2)
@@ -137,13 +133,13 @@ def test_bound_is_below_the_evidence_of_all_labellings(seed: int) -> None:
     assert evidence - 3.0 < bound < evidence
 
 
-def test_bound_never_falls() -> None:
+@pytest.mark.parametrize("alpha0", [1e-3, pytest.param(1.0, marks=pytest.mark.slow)])
+def test_bound_never_falls(alpha0: float) -> None:
     x = np.random.default_rng(2).normal(size=(80, 3)) * [1.0, 1e3, 1e-3] + 1e4
-    for alpha0 in (1e-3, 1.0):
-        trace = fit(x, num_components=6, alpha0=alpha0, steps=200).history["elbo"]
-        assert len(trace) > 5
-        assert np.diff(trace).min() > -1e-8
-        assert trace[-1] > trace[0]
+    trace = fit(x, num_components=6, alpha0=alpha0, steps=200).history["elbo"]
+    assert len(trace) > 5
+    assert np.diff(trace).min() > -1e-8
+    assert trace[-1] > trace[0]
 
 
 # -- a peer ------------------------------------------------------------------------------------
@@ -187,7 +183,7 @@ def test_steps_from_one_start_lead_where_scikit_learn_goes(before: int, after: i
 # -- superfluous components --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(s, marks=pytest.mark.slow) for s in (1, 2))])
 def test_small_concentration_empties_components_of_wine(seed: int) -> None:
     x = wine()
     run = fit(x, num_components=10, alpha0=1e-3, seed=seed)
@@ -199,6 +195,7 @@ def test_small_concentration_empties_components_of_wine(seed: int) -> None:
     assert (np.diff(model.weights_[model.active()]) <= 0).all()
 
 
+@pytest.mark.slow
 def test_the_example_counts_and_draws_components(tmp_path) -> None:
     path = Path(__file__).parents[1] / "examples" / "superfluous_components.py"
     counts = runpy.run_path(str(path))["main"](tmp_path / "picture.png")
@@ -210,15 +207,22 @@ def test_the_example_counts_and_draws_components(tmp_path) -> None:
 # -- Gibbs sampling ----------------------------------------------------------------------------
 
 
-def test_gibbs_draws_partitions_and_parameters_from_the_exact_posterior() -> None:
-    x, alpha0, k = clusters(5, 4) * 0.6, 0.9, 3
-    prior = oracle.dirichlet_multinomial(alpha0, k)
-    _, exact = oracle.normalised(oracle.log_joints(x, PRIOR, k, prior))
+@pytest.fixture(scope="module")
+def sampled():
+    """Five rows, and 6,000 draws of the Gibbs sampler."""
+    x = clusters(5, 4) * 0.6
     run = tfbdl.fit(
         "bayesian_gmm", x, engine="gibbs", seed=3,
-        model_options={"num_components": k, "alpha0": alpha0, **HYPER},
-        engine_options={"chains": 4, "warmup": 200, "draws": 4000},
+        model_options={"num_components": 3, "alpha0": 0.9, **HYPER},
+        engine_options={"chains": 4, "warmup": 200, "draws": 1500},
     )  # fmt: skip
+    return x, run
+
+
+def test_gibbs_draws_partitions_and_parameters_from_the_exact_posterior(sampled) -> None:
+    (x, run), alpha0, k = sampled, 0.9, 3
+    prior = oracle.dirichlet_multinomial(alpha0, k)
+    _, exact = oracle.normalised(oracle.log_joints(x, PRIOR, k, prior))
     draws = run.posterior.draws
     assert draws["z"].dtype == np.int32
     found = [[oracle.canonical(z) for z in chain] for chain in draws["z"]]
@@ -260,8 +264,44 @@ def test_gibbs_draws_partitions_and_parameters_from_the_exact_posterior() -> Non
         t = [oracle.predictive(oracle.condition(x[z == j], PRIOR)) for j in range(k)]
         return sum(w * one.pdf(new) for w, one in zip(shares, t, strict=True))
 
-    # 500 draws of a density that varies by about its own size
-    np.testing.assert_allclose(run.model.log_prob(new), np.log(expectation(density)), atol=0.2)
+    # 250 draws of a density that varies by about its own size
+    np.testing.assert_allclose(run.model.log_prob(new), np.log(expectation(density)), atol=0.25)
+
+
+def test_rows_drawn_after_gibbs_have_the_density_of_the_draws(sampled) -> None:
+    model = sampled[1].model
+    drawn = model.sample(8000, seed=1)
+    grid = np.linspace(-30.0, 30.0, 76)
+    points = np.array(np.meshgrid(grid, grid, indexing="ij")).reshape(2, -1).T
+    mass = np.exp(model.log_prob(points)).reshape(76, 76).sum(axis=1) * 0.8**2
+    assert mass.sum() == pytest.approx(1.0, abs=0.02)
+    for at in (25, 35, 37, 40, 50):
+        # rows are from 6,000 draws, the density from 250 of them
+        below = mass[:at].sum() + 0.5 * mass[at]
+        assert (drawn[:, 0] < grid[at]).mean() == pytest.approx(below, abs=0.04)
+    np.testing.assert_array_equal(model.sample(8000, seed=1), drawn)
+    assert (model.sample(5, seed=2) != drawn[:5]).any()
+
+
+def test_what_names_components_is_refused_after_gibbs_and_says_what_to_use(sampled) -> None:
+    x, run = sampled
+    for ask in (
+        lambda m: m.responsibilities(x),
+        lambda m: m.predict(x),
+        lambda m: m.elbo(x),
+        lambda m: m.active(),
+        lambda m: m.weights_,
+        lambda m: m.covariances_,
+    ):
+        with pytest.raises(errors.ModelError, match=r"labels may change places.*co_clustering"):
+            ask(run.model)
+
+
+def test_a_stored_gibbs_run_knows_its_prior_and_draws_the_same(tmp_path, sampled) -> None:
+    sampled[1].save(tmp_path / "run")
+    model = tfbdl.load(tmp_path / "run").model
+    np.testing.assert_array_equal(model.sample(7, seed=4), sampled[1].model.sample(7, seed=4))
+    np.testing.assert_allclose(model.base.W, W0, rtol=1e-15)
 
 
 # -- what else a user relies on ----------------------------------------------------------------
@@ -275,6 +315,8 @@ def test_fit_survives_a_folder_and_goes_on_with_more_rows(tmp_path) -> None:
     for name in ("log_prob", "responsibilities"):
         np.testing.assert_array_equal(getattr(loaded.model, name)(x), getattr(run.model, name)(x))
     np.testing.assert_array_equal(loaded.model.weights_, run.model.weights_)
+    assert loaded.model.elbo(x) == pytest.approx(run.metrics["elbo"], abs=1e-8)
+    np.testing.assert_array_equal(run.model.predict(x), run.model.responsibilities(x).argmax(1))
     more = tfbdl.fit(run.model, clusters(80), engine_options={"initial": "current", "steps": 3})
     assert more.model.alpha_.sum() == pytest.approx(80 + 1.0)  # rows and alpha0 = 1/3 thrice
     assert run.model.alpha_.sum() == pytest.approx(40 + 1.0)
@@ -290,11 +332,67 @@ def test_defaults_are_those_of_scikit_learn() -> None:
     assert model.alpha0 == other.weight_concentration_prior_
 
 
+def test_bound_of_some_rows_keeps_the_prior_of_the_fit() -> None:
+    x = clusters(30)
+    model = fit(x, num_components=1).model
+    prior = tuple(np.asarray(part) for part in model.base)
+    log_q = model.elbo(x[:1]), model.elbo(x[1:2]), model.elbo(x[:2])
+    # with one component the bound is linear in the rows, but for the divergence from the prior
+    beta, nu, m, W = (part[0] for part in (model.beta_, model.nu_, model.m_, model.W_))
+    log_det = special.digamma(0.5 * (nu - np.arange(2))).sum() + 2 * np.log(2)
+    log_det += np.linalg.slogdet(W)[1]
+    squares = nu * np.einsum("ni,ij,nj->n", x - m, W, x - m) + 2 / beta
+    each = 0.5 * (log_det - 2 * np.log(2 * np.pi) - squares)
+    divergence = each.sum() - oracle.log_marginal(x, prior)
+    expected = each[0] - divergence, each[1] - divergence, each[:2].sum() - divergence
+    np.testing.assert_allclose(log_q, expected, rtol=1e-9)
+
+
 def test_single_precision_agrees_with_double() -> None:
-    x = clusters(60)
+    x = clusters(60) + 100.0
     one, two = (fit(x, num_components=3, steps=20, dtype=t) for t in ("float32", "float64"))
-    assert one.model.means_.dtype == np.float32
+    assert one.model.means_.dtype == one.model.log_prob(x).dtype == np.float32
     np.testing.assert_allclose(one.model.weights_, two.model.weights_, atol=1e-3)
+    assert one.metrics["elbo"] == pytest.approx(two.metrics["elbo"], abs=0.01)
+
+
+def test_columns_that_single_precision_cannot_tell_apart_are_refused_in_it() -> None:
+    x = np.random.default_rng(0).normal(size=(100, 2))
+    x = np.column_stack([x, x.sum(axis=1) + 2e-3 * x[:, 0] ** 2])
+    with pytest.raises(errors.DataError, match=r"of rank 2 in float32.*dtype='float64'"):
+        fit(x, dtype="float32")
+
+
+@pytest.mark.slow
+def test_drawn_labels_lead_near_the_maximum() -> None:
+    x = clusters(60)
+    best = fit(x, num_components=2).metrics["elbo"]
+    options = {"e_step": "monte_carlo", "samples": 2}
+    found = fit(x, 10, options, num_components=2).metrics["elbo"]
+    # six standard deviations apart, hardly a label is in doubt
+    assert best - 1.0 < found <= best + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"alpha": [-1.0, 1.0]}, "'alpha' of initial must be finite and above 0.*-1"),
+        ({"nu": [1.0, 3.0]}, "'nu' of initial must be finite and above 1.*1"),
+        ({"W": [np.eye(2), -np.eye(2)]}, "positive definite.*eigenvalue of -1"),
+        ({"W": [np.eye(2), [[1.0, 0.5], [0.0, 1.0]]]}, "one that is not"),
+    ],
+)
+def test_a_start_that_is_no_distribution_is_refused(change, message: str) -> None:
+    start = {"alpha": np.ones(2), "beta": np.ones(2), "nu": np.full(2, 3.0), "m": np.eye(2)}
+    start |= {"W": np.stack([np.eye(2)] * 2), **{n: np.asarray(v) for n, v in change.items()}}
+    with pytest.raises(errors.OptionsError, match=message):
+        fit(clusters(10), 1, {"initial": start}, num_components=2)
+
+
+@pytest.mark.parametrize("n", [0, 2.5, True])
+def test_a_number_of_rows_to_draw_that_is_none_is_refused(n) -> None:
+    with pytest.raises(errors.OptionsError, match=f"whole number of at least 1.*{n}"):
+        check_count(n)
 
 
 @pytest.mark.parametrize(

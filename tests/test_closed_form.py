@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow_probability as tfp
-from scipy import stats
+from scipy import integrate, stats
 
 import tfbdl
 from tfbdl import errors, evaluation, likelihoods
@@ -79,7 +79,7 @@ def test_parts_of_the_variance_add_up():
 @pytest.mark.parametrize("q", [0.05, 0.5, 0.99])
 def test_quantiles_are_those_of_the_distribution(q):
     expected = [[stats.t(5).ppf(q)], [2.0 + 3.0 * stats.t(5).ppf(q)]]
-    np.testing.assert_allclose(student().quantile(q), expected, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(student().quantile(q), expected, rtol=1e-12, atol=1e-12)
     normal = ClosedFormPredictive(NUMBERS, tfd.Normal(np.zeros((2, 1)), 2.0), aleatoric=1.0)
     np.testing.assert_allclose(normal.quantile(q), 2.0 * stats.norm.ppf(q), atol=1e-9)
 
@@ -94,6 +94,37 @@ def test_densities_intervals_and_scores():
     scores = evaluation.evaluate(made, y)
     assert scores["nll"] == pytest.approx(-expected.mean())
     assert scores["rmse"] == pytest.approx(np.sqrt((0.25 + 9.0) / 2))
+
+
+def test_crps_is_the_integral_that_defines_it():
+    normal = ClosedFormPredictive(NUMBERS, tfd.Normal(np.zeros((2, 1)), 2.0), aleatoric=1.0)
+    laws = [stats.t(5), stats.t(5, 2.0, 3.0), stats.norm(0.0, 2.0), stats.norm(0.0, 2.0)]
+    y = np.array([0.7, -4.0])
+    found = np.concatenate([made.crps(y)[:, 0] for made in (student(), normal)])
+    for score, law, at in zip(found, laws, np.tile(y, 2), strict=True):
+        below = integrate.quad(lambda v, law=law: law.cdf(v) ** 2, -np.inf, at)[0]
+        above = integrate.quad(lambda v, law=law: law.sf(v) ** 2, at, np.inf)[0]
+        assert score == pytest.approx(below + above, rel=1e-7)
+    skewed = ClosedFormPredictive(NUMBERS, tfd.Gumbel(np.zeros((2, 1)), 2.0), aleatoric=1.0)
+    assert skewed.crps(y).shape == (2, 1)  # from draws
+
+
+def test_what_a_student_t_has_not_is_left_out_of_the_scores():
+    y = np.array([0.5, -1.0])
+    for df, absent in (
+        (0.9, {"crps", "epistemic_share"}),
+        (1.5, {"epistemic_share"}),
+        (1e-6, {"crps", "epistemic_share"}),
+    ):
+        made = ClosedFormPredictive(
+            NUMBERS, tfd.StudentT(np.float64(df), np.zeros((2, 1)), 1.0), aleatoric=np.inf
+        )
+        np.testing.assert_array_equal(made.mean, 0.0)
+        assert np.isinf(made.variance).all()
+        assert np.isinf(made.epistemic).all()
+        scores = evaluation.evaluate(made, y)
+        assert absent == {"crps", "epistemic_share", "rmse", "coverage_90"} - set(scores)
+        assert scores["rmse"] == pytest.approx(np.sqrt(1.25 / 2))
 
 
 def test_samples_are_of_the_distribution():

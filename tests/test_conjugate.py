@@ -265,7 +265,7 @@ def test_rows_that_the_family_cannot_produce_are_refused(family, x, message):
         ({"family": "gamma_poisson", "rate": 0.0}, "rate .* above 0"),
         ({"family": "gamma_poisson", "rate": [1.0, 1.0, 1.0]}, r"shape \[2\]"),
         ({"nu0": 0.5}, "nu0 must be above 1"),
-        ({"S0": [[1.0, 2.0], [2.0, 1.0]]}, "S0 must be symmetric with positive"),
+        ({"S0": [[1.0, 2.0], [2.0, 1.0]]}, "S0 must be a covariance"),
         ({"S0": [[1.0]]}, r"shape \[2, 2\]"),
         ({"kappa0": -1.0}, "above 0"),
         ({"family": "dirichlet_categorical"}, "one column"),
@@ -274,6 +274,40 @@ def test_rows_that_the_family_cannot_produce_are_refused(family, x, message):
 def test_hyperparameters_that_do_not_fit_are_refused(options, message):
     with pytest.raises(errors.OptionsError, match=message):
         tfbdl.fit("conjugate", COUNTS, model_options=options)
+
+
+def test_categories_that_rows_in_turn_may_lack_must_be_given():
+    x = np.array([0.0, 1.0, 1.0, 3.0])
+    options = {"family": "dirichlet_categorical"}
+    turn = {"batch_size": 2}
+    with pytest.raises(errors.OptionsError, match="Expected the option categories="):
+        tfbdl.fit("conjugate", x, model_options=options, engine_options=turn)
+    for more in ({"categories": 4}, {"alpha": [1.0, 1.0, 1.0, 1.0]}):
+        fit = tfbdl.fit("conjugate", x, model_options=options | more, engine_options=turn)
+        np.testing.assert_array_equal(fit.model.alpha_, [2.0, 3.0, 1.0, 2.0])
+
+
+def test_what_there_is_instead_of_predictions_is_named():
+    fit = fitted("gamma_poisson")
+    with pytest.raises(errors.ModelError, match=r"fit\.model\.log_prob and fit\.model\.sample"):
+        fit.predict(COUNTS)
+    with pytest.raises(errors.DataError, match=r"fit\.model\.log_prob scores rows"):
+        fit.evaluate((COUNTS, np.zeros(len(COUNTS))))
+    with pytest.raises(errors.DataError, match=r"Expected finite numbers .* Received: list"):
+        fit.model.log_prob(["a"])
+
+
+def test_a_file_is_taken_whole(tmp_path):
+    path = tmp_path / "counts.csv"
+    np.savetxt(path, COUNTS, delimiter=",", header="a,b", comments="")
+    options = {"family": "gamma_poisson"}
+    whole = tfbdl.fit("conjugate", str(path), model_options=options)
+    assert whole.model.num_rows_ == len(COUNTS)
+    assert whole.model.rate_.shape == (2,)
+    asked = {"target": ["b"], "test_fraction": 0.5}
+    part = tfbdl.fit("conjugate", str(path), model_options=options, data_options=asked)
+    assert part.model.num_rows_ == len(COUNTS) // 2
+    assert part.model.rate_.shape == (1,)
 
 
 def test_use_before_a_fit_and_other_columns_after_it_are_refused():

@@ -188,6 +188,21 @@ def test_minibatches_come_near_the_maximum_in_a_few_passes():
     assert batched.metrics["log_likelihood"] == pytest.approx(expected, rel=1e-12)
 
 
+def test_noisy_climbs_go_on_through_falls_and_end_when_means_rest():
+    x = np.random.default_rng(1).binomial(10, [[0.3], [0.8]] * 300).reshape(-1, 1).astype(float)
+    exact = fit(x=x, steps=200).metrics["log_likelihood"]
+    for model, options in (
+        (SampledCoins(), {"e_step": "monte_carlo", "samples": 5}),
+        (Coins(), {"batch_size": 50}),
+    ):
+        done = fit(model, x=x, steps=500, tolerance=1e-4, **options)
+        trace = done.history["log_likelihood"]
+        assert np.diff(trace).min() < 0  # it fell, and went on
+        assert 20 <= len(trace) < 500
+        assert done.metrics["converged"] == 1
+        assert done.metrics["log_likelihood"] > exact - 1.0
+
+
 def test_an_e_step_that_the_model_lacks_is_refused():
     with pytest.raises(errors.ModelError, match="has no variational E-step"):
         fit(e_step="variational")
@@ -230,6 +245,36 @@ def test_a_trace_that_falls_is_an_error_that_names_the_step():
     step = int(np.argmax(np.array(good) > -32.5)) + 2  # the M-step after it goes wrong
     with pytest.raises(errors.ModelError, match=f"log likelihood fell at step {step}, which EM"):
         fit(Falling(), steps=30)
+
+
+def test_a_climb_that_fails_leaves_the_others(recwarn):
+    class SometimesFalling(Falling):
+        """Goes wrong on the way to one of two maxima alone."""
+
+        def m_step(self, statistics):
+            right = statistics["heads"] / statistics["tosses"]
+            wrong = (statistics["log_prob"] > -32.5) & (right[0] > right[1])
+            return {"heads": tf.where(wrong, 1.0 - right, right)}
+
+    options = {"initial": "random", "restarts": 6, "steps": 30, "seed": 1}
+    with pytest.warns(errors.TfbdlWarning, match=r"fell at step .* The other climbs stand"):
+        done = fit(SometimesFalling(), **options)
+    assert 1 <= len(done.history["log_likelihood_of_restarts"]) < 6
+    assert done.model.heads[0] < done.model.heads[1]
+
+
+def test_a_degenerate_climb_loses_to_a_lower_one():
+    class Suspicious(Coins):
+        """The highest maximum is said to mean little."""
+
+        def degenerate(self, params):
+            return bool(params["heads"][0] > params["heads"][1])
+
+    options = {"initial": "random", "restarts": 6, "steps": 30, "seed": 1}
+    done = fit(Suspicious(), **options)
+    finals = done.history["log_likelihood_of_restarts"]
+    assert done.model.heads[0] < done.model.heads[1]
+    assert len(finals) == 6
 
 
 def test_a_likelihood_that_is_not_finite_is_an_error():

@@ -12,6 +12,7 @@ from tfbdl_mixture import kmeans_plus_plus
 
 import tfbdl
 from tfbdl.errors import DataError, ModelError, OptionsError, TfbdlWarning
+from tfbdl.sklearn import Estimator
 
 
 def blobs(n: int = 300, d: int = 4, seed: int = 0) -> np.ndarray:
@@ -36,6 +37,7 @@ def test_each_iteration_is_that_of_scikit_learn(steps: int) -> None:
     np.testing.assert_allclose(fit.model.centers_, expected.cluster_centers_, atol=1e-12)
     np.testing.assert_allclose(fit.metrics["inertia"], expected.inertia_, rtol=1e-12)
     np.testing.assert_array_equal(fit.model.predict(x), expected.labels_)
+    np.testing.assert_array_equal(fit.model.responsibilities(x), np.eye(5)[expected.labels_])
     np.testing.assert_allclose(fit.model.distances(x), expected.transform(x), atol=1e-12)
     alone = kmeans_plus_plus.lloyd(x, start, steps)
     np.testing.assert_allclose(alone["centers"], expected.cluster_centers_, atol=1e-12)
@@ -123,7 +125,7 @@ def test_minibatches_come_near_the_whole() -> None:
 def test_plus_plus_draws_far_rows_with_the_stated_probabilities() -> None:
     x = np.asarray([[0.0], [1.0], [3.0]])
     counts = np.zeros((3, 3))
-    draws = 400
+    draws = 200
     for seed in range(draws):
         first, second = kmeans_plus_plus.centers(x, 2, seed)[:, 0]
         counts[int(first > 0) + int(first > 1), int(second > 0) + int(second > 1)] += 1
@@ -132,7 +134,7 @@ def test_plus_plus_draws_far_rows_with_the_stated_probabilities() -> None:
     # row 1 comes only if both candidates are row 1; from 1 (weights 1, 0, 4) row 3 leaves 1, row 0
     # leaves 4; from 3 (weights 9, 4, 0) both leave 1, and the first candidate stays.
     expected = np.asarray([[0, 0.01, 0.99], [0.04, 0, 0.96], [9 / 13, 4 / 13, 0]]) / 3
-    np.testing.assert_allclose(counts / draws, expected, atol=0.09)  # four standard errors
+    np.testing.assert_allclose(counts / draws, expected, atol=0.13)  # four standard errors
 
 
 def test_plus_plus_beats_random_rows_and_is_as_good_as_its_peer() -> None:
@@ -182,6 +184,36 @@ def test_a_fitted_model_goes_on_from_where_it_is() -> None:
     np.testing.assert_allclose(
         more.model.centers_, kmeans_plus_plus.lloyd(x, x[:3], 5)["centers"], atol=1e-12
     )
+
+
+def test_an_estimator_of_scikit_learn_predicts() -> None:
+    x = blobs(seed=7)
+    estimator = Estimator("kmeans", model_options={"num_clusters": 3}).fit(x)
+    labels = estimator.predict(x)
+    np.testing.assert_array_equal(labels, estimator.fit_.model.predict(x))
+    assert set(labels) == {0, 1, 2}
+
+
+def test_blocks_of_a_question_go_by_the_columns_of_the_fit() -> None:
+    x = np.random.default_rng(0).normal(size=(20, 500))
+    model = tfbdl.fit("kmeans", x, engine_options={"steps": 1}).model
+    # a row, its distance from a middle, the gap to its centre and the square of that
+    assert model.row_bytes >= 4 * 500 * 8
+
+
+def test_starts_are_rows_or_clusters_of_rows() -> None:
+    x = blobs(90, seed=9)
+    for method in ("auto", "kmeans++", "random"):
+        places = kmeans_plus_plus.start_centers(x, 4, method, 1, "It")
+        assert all((x == place).all(axis=1).any() for place in places)
+        labels = kmeans_plus_plus.start_labels(x, 4, method, 1, "It")
+        assert labels.shape == (90,)
+        assert set(labels) == {0, 1, 2, 3}
+    np.testing.assert_array_equal(labels, ((x[:, None] - places) ** 2).sum(axis=2).argmin(axis=1))
+    with pytest.raises(OptionsError, match=r"It starts by 'auto'.*Received: 'best'"):
+        kmeans_plus_plus.start_labels(x, 4, "best", 1, "It")
+    with pytest.raises(DataError, match=r"Each component needs.*9 rows for 9 components"):
+        kmeans_plus_plus.check_rows(3, 9, "component")
 
 
 def test_constant_columns_do_no_harm() -> None:

@@ -148,7 +148,7 @@ def test_a_joint_distribution_has_the_evidence_of_its_conjugate_form():
     assert fit.posterior.stddev()["mu"] == pytest.approx(np.sqrt(variance), rel=1e-9)
 
 
-@pytest.mark.parametrize("dtype", ["auto", "float64"])
+@pytest.mark.parametrize("dtype", ["auto", pytest.param("float64", marks=pytest.mark.slow)])
 def test_a_linear_network_has_the_posterior_of_linear_regression(dtype):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(40, 2)).astype("float32")

@@ -125,6 +125,61 @@ def test_the_evidence_is_stationary_at_its_fixed_point(n, m):
         assert max(up, down) < mvn_evidence(x, y, *np.exp(at))
 
 
+def dense_evidence(x, y, alpha, beta):
+    """The evidence of centred targets, of pairs of precisions: ``[g]``."""
+    phi, t = x - x.mean(axis=0), y - y.mean()
+    values, vectors = np.linalg.eigh(phi @ phi.T)
+    energy = (vectors.T @ t) ** 2
+    variance = 1.0 / beta[:, None] + np.maximum(values, 0.0) / alpha[:, None]
+    return stats.norm.logpdf(np.sqrt(energy), 0.0, np.sqrt(variance)).sum(axis=1)
+
+
+@pytest.mark.parametrize("given", [{}, {"alpha": 0.3}, {"beta": 40.0}])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_no_precisions_on_a_grid_have_a_larger_evidence(given, seed):
+    # raw powers up to 6 on [0, 5]: the evidence has several maxima
+    x = np.linspace(0.0, 5.0, 60)
+    y = np.sin(x) + 0.1 * np.random.default_rng(seed).normal(size=60)
+    powers = x[:, None] ** np.arange(1, 7)
+    fit = closed(x[:, None], y, basis="polynomial", degree=6, **given)
+    grids = [
+        np.exp(np.linspace(-25.0, 25.0, 201)) if name not in given else np.array([given[name]])
+        for name in ("alpha", "beta")
+    ]
+    alpha, beta = (part.ravel() for part in np.meshgrid(*grids))
+    best = dense_evidence(powers, y, alpha, beta).max()
+    assert best - 1e-5 < fit.metrics["log_evidence"] < best + 0.2  # of a grid of steps of 1/4
+
+
+@pytest.mark.parametrize("ratio", [1e8, 1e12, 1e14, 1e16, 1e20])
+@pytest.mark.parametrize("rows", [30, 3])
+def test_what_is_not_known_keeps_its_digits_at_any_ratio_of_precisions(ratio, rows):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(rows, 5))
+    scale = np.sqrt(ratio)
+    fit = closed(scale * x, rng.normal(size=rows), alpha=1.0, beta=1.0, intercept=False)
+    # phi' S_N phi at the rows themselves: eigenvalues k / (k + 1 / ratio) of the hat matrix
+    values, vectors = np.linalg.eigh(x @ x.T)
+    share = np.where(values > 1e-9, values / (values + 1.0 / ratio), 0.0)
+    expected = (vectors**2 * share).sum(axis=1)
+    np.testing.assert_allclose(fit.predict(scale * x).epistemic[:, 0], expected, rtol=1e-9)
+    assert np.isfinite(fit.predict(scale * x).sample(3)).all()
+
+
+def test_the_evidence_counts_all_centred_rows_whatever_the_columns():
+    for rows, columns in ((30, 4), (6, 15)):
+        x, y = simulated(rows, columns)
+        phi, t = x - x.mean(axis=0), y - y.mean()
+        fit = closed(x, y, alpha=0.7, beta=3.0)
+        assert fit.metrics["log_evidence"] == pytest.approx(mvn_evidence(phi, t, 0.7, 3.0))
+        # the engine laplace integrates over the intercept too
+        mode = tfbdl.fit(
+            "linear", (x, y), engine="laplace", model_options={"alpha": 0.7, "beta": 3.0}
+        )
+        more = 0.5 * np.log(2.0 * np.pi / (rows * 3.0))
+        assert mode.metrics["log_evidence"] == pytest.approx(fit.metrics["log_evidence"] + more)
+
+
 def test_one_precision_given_leaves_the_other_to_the_evidence():
     x, y = simulated(noise=1.0)
     for name, other in (("alpha", "beta"), ("beta", "alpha")):
@@ -241,6 +296,85 @@ def test_a_fit_without_noise_or_signal_says_so():
     np.testing.assert_allclose(flat.predict(x).mean, 2.5)
 
 
+@pytest.mark.parametrize(
+    ("model", "held"),
+    [("linear", "vary, so that"), ("ard", "vary, so that"), ("linear_full", "vary: alpha")],
+)
+def test_no_model_is_sure_of_targets_that_do_not_vary(model, held):
+    x, _ = simulated()
+    with pytest.warns(errors.TfbdlWarning, match=f"targets do not {held}"):
+        fit = tfbdl.fit(model, (x, np.full(len(x), 2.5)))
+    if model != "linear_full":  # beta stays at one
+        assert fit.metrics["log_evidence"] < 0.0
+        assert (fit.predict(x).variance > 1.0).all()
+    fits = "columns fit the targets exactly"
+    with pytest.warns(errors.TfbdlWarning, match=fits):
+        tfbdl.fit(model, (x, x @ np.ones(4)))
+
+
+@pytest.mark.filterwarnings("ignore::tfbdl.errors.TfbdlWarning")
+@pytest.mark.parametrize(
+    ("model", "options"),
+    [("linear", {"noise_prior": "gamma"}), ("linear_full", {}), ("ard", {}), ("linear", {})],
+)
+def test_a_sequence_may_begin_with_one_row(model, options):
+    x, y = simulated()
+    for rows in (1, 2):
+        fit = tfbdl.fit(model, (x[:rows], y[:rows]), model_options=options)
+        assert 1e-6 < fit.metrics["beta"] < 1e4  # nothing is certain
+        p = fit.predict(x)
+        assert np.isfinite(p.log_prob(y)).all()
+        assert not np.isnan(p.variance).any()
+        if options or model == "linear_full":
+            assert np.isinf(p.variance).all()
+            if rows == 2:  # a Cauchy distribution
+                np.testing.assert_allclose(p.quantile(0.5), p.mean)
+                width = p.quantile(0.75) - p.mean
+                np.testing.assert_allclose(p.quantile(0.9) - p.mean, width * 3.0776835, rtol=1e-5)
+
+
+def test_rows_too_few_for_a_variance_say_so():
+    with pytest.warns(errors.TfbdlWarning, match="The 2 rows so far leave the variance"):
+        fit = closed(X[:2], Y[:2], noise_prior="gamma", alpha=1.0)
+    assert "train_epistemic_share" not in fit.metrics
+    with pytest.warns(errors.TfbdlWarning, match="too few to tell weights from noise"):
+        closed(X[:2], Y[:2])
+
+
+@pytest.mark.parametrize("model", ["linear", "linear_full"])
+def test_laplace_finds_the_mode_of_the_data_or_says_that_there_is_none(model):
+    x, y = simulated(50, 3)
+    exact = closed(x, y)
+    fit = tfbdl.fit(model, (x, y), engine="laplace", engine_options={"restarts": 3})
+    np.testing.assert_allclose(
+        fit.posterior.mean()["weights"],
+        exact.posterior.mean()["weights"],
+        atol=0.3 * exact.posterior.stddev()["weights"].min(),
+    )
+    noise = np.random.default_rng(0).normal(size=50)
+    with pytest.warns(errors.TfbdlWarning, match="alpha = .* is held by its prior alone"):
+        tfbdl.fit(model, (x, noise), engine="laplace")
+
+
+def test_constant_columns_are_named_after_many_batches():
+    x, y = simulated(400, 2, noise=1.0)
+    x = np.column_stack([x, np.full(400, 1e3 / 7.0)])
+    with pytest.warns(errors.TfbdlWarning, match="do not vary .* prior: 2"):
+        tfbdl.fit("linear", (x, y), engine_options={"batch_size": 1})
+
+
+def test_whole_numbers_are_targets_like_others():
+    x, y = simulated()
+    y = np.round(y).astype(int)
+    as_given, as_floats = closed(x, y), closed(x, y.astype(float))
+    np.testing.assert_array_equal(as_given.model.weights_, as_floats.model.weights_)
+    with pytest.raises(errors.DataError, match="targets that are numbers.*Received: classes"):
+        tfbdl.fit("linear", (x, y - y.min()), data_options={"task": "classification"})
+    later = tfbdl.fit(as_given.model, (x, y), engine_options={"initial": "current"})
+    assert later.model.count_ == 60
+
+
+@pytest.mark.slow
 def test_nuts_gives_the_moments_of_the_closed_form():
     x, y = simulated(12, 2)
     options = {"alpha": 0.7, "beta": 3.0}
@@ -322,6 +456,28 @@ def test_vb_climbs_below_the_evidence_and_near_the_posterior():
         fit.posterior.mean()["weights"], mean, atol=0.05 * np.sqrt(variance).min()
     )
     np.testing.assert_allclose(fit.posterior.stddev()["weights"], np.sqrt(variance), rtol=0.1)
+
+
+def test_vb_keeps_its_digits_where_columns_are_of_all_sizes():
+    # powers up to 12 of inputs to 10: columns of lengths 1 to 1e13
+    x = np.linspace(0.0, 10.0, 60)[:, None]
+    y = np.sin(x[:, 0]) + 0.1 * np.random.default_rng(0).normal(size=60)
+    options = {"basis": "polynomial", "degree": 12}
+    vb = tfbdl.fit("linear_full", (x, y), model_options=options)
+    exact = closed(x, y, **options)
+    np.testing.assert_allclose(vb.predict(x).mean, exact.predict(x).mean, atol=0.02)
+    assert vb.metrics["beta"] == pytest.approx(exact.metrics["beta"], rel=0.05)
+
+
+def test_the_variance_of_a_vb_prediction_is_that_of_its_factors():
+    x, y = simulated(6, 2)
+    fit = tfbdl.fit("linear_full", (x, y), model_options=HYPER)
+    draws = fit.posterior.sample(100_000, seed=1)
+    function = x @ draws["weights"].T + draws["intercept"]
+    noise = np.mean(1.0 / draws["beta"])
+    p = fit.predict(x)
+    np.testing.assert_allclose(p.epistemic[:, 0], function.var(axis=1), rtol=0.03)
+    np.testing.assert_allclose(p.aleatoric[:, 0], noise, rtol=0.03)
 
 
 def test_conditionals_are_those_of_the_textbook():
@@ -505,8 +661,8 @@ def test_data_that_do_not_fit_are_refused():
         closed(bad, Y)
     with pytest.raises(errors.DataError, match=r"targets that are numbers.*Received: none"):
         tfbdl.fit("linear", X)
-    with pytest.raises(errors.DataError, match="taken for classes: give floats"):
-        closed(X, np.arange(30) % 3)
+    with pytest.raises(errors.DataError, match="must be numbers for regression"):
+        closed(X, ["a", "b"] * 15)
     with pytest.raises(errors.DataError, match="Received: a sample_weight"):
         tfbdl.fit("linear", (X, Y, np.ones(30)))
     with pytest.raises(errors.DataError, match=r"x of shape \[n, d\]"):
@@ -517,8 +673,9 @@ def test_data_that_do_not_fit_are_refused():
         closed(X, Y).predict(X[:, :2])
     with pytest.raises(errors.ModelError, match="not fitted"):
         tfbdl.build("linear", (X, Y)).posterior  # noqa: B018
-    with pytest.raises(errors.ModelError, match=r"without a variance.*2 rows"):
-        closed(X[:2], Y[:2], noise_prior="gamma", alpha=1.0)
+    rows = {"basis": "gaussian", "centers": "rows"}
+    with pytest.raises(errors.OptionsError, match="no more rows can come after"):
+        tfbdl.fit("linear", (X, Y), model_options=rows, engine_options={"batch_size": 20})
     with pytest.raises(errors.OptionsError, match="starts by 'auto' or 'random'"):
         tfbdl.fit("linear_full", (X, Y), engine_options={"initial": "kmeans++"})
     with pytest.raises(errors.ModelError, match="known once rows were seen"):

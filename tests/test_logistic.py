@@ -242,7 +242,7 @@ def test_predictions_average_over_the_posterior(engine):
     np.testing.assert_allclose(predictive.log_prob([1, 0, 1]), truth, rtol=1e-5)
 
 
-@pytest.mark.parametrize("engine", ["em", "laplace", "gibbs"])
+@pytest.mark.parametrize("engine", ["em", "laplace", pytest.param("gibbs", marks=pytest.mark.slow)])
 def test_separable_data_stay_finite(engine):
     x = np.linspace(-2, 2, 20)[:, np.newaxis]
     y = (x[:, 0] > 0).astype(int)
@@ -286,6 +286,25 @@ def test_a_basis_bends_the_boundary():
     assert curved.metrics["train_error"] < 0.05 < 0.3 < plain.metrics["train_error"]
 
 
+def test_labels_may_be_floats_or_names():
+    x, y = problem()
+    names = np.array(["no", "yes"])[y]
+    plain, floats, named = (tfbdl.fit("logistic", (x, labels)) for labels in (y, 1.0 * y, names))
+    for other in (floats, named):
+        np.testing.assert_array_equal(other.model.mean_, plain.model.mean_)
+    found = named.predict(x).log_prob(names)
+    np.testing.assert_array_equal(found, plain.predict(x).log_prob(y))
+    with pytest.raises(errors.DataError, match="class 'maybe', which the training data has not"):
+        named.predict(x[:1]).log_prob(["maybe"])
+    with pytest.raises(errors.DataError, match="Expected targets that are numbers"):
+        plain.predict(x[:1]).log_prob(["yes"])
+    # more rows are coded as those before, though one class is missing
+    options = {"initial": "current", "steps": 50}
+    more = tfbdl.fit(named.model, (x[:9], ["yes"] * 9), engine="em", engine_options=options)
+    assert (more.predict(x).probs > named.predict(x).probs).mean() > 0.5
+    assert more.info.class_names == ("no", "yes")
+
+
 def test_a_fit_goes_on_from_its_posterior():
     first = fitted("em")
     again = tfbdl.fit(first.model, problem(), engine="em", engine_options={"initial": "current"})
@@ -298,8 +317,10 @@ def test_a_fit_goes_on_from_its_posterior():
 @pytest.mark.parametrize(
     ("y", "message"),
     [
-        (np.arange(6) % 3, "Received: 3 classes"),
-        (np.linspace(0, 1, 6), "Received: numbers"),
+        (np.arange(6) % 3, "Received: 3 labels: 0, 1, 2"),
+        (np.arange(6) % 2 + 1, r"Received: 2 labels: 1, 2\. Recode them: \(y == 2\)"),
+        (np.arange(6) % 2 * 2 - 1, r"Received: -1 .* Recode them, two classes by \(y > -1\)"),
+        (np.linspace(0, 1, 6), "must be whole numbers 0, 1"),
         (np.eye(2, dtype=int)[np.arange(6) % 2], "two classes"),
     ],
 )
@@ -312,11 +333,11 @@ def test_labels_that_are_not_two_classes_are_refused(engine, y, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"m0": [0.0, 0.0]}, r"m0 of shape \[3\]"),
-        ({"S0": [[1.0, 0.0], [0.0, 1.0]]}, r"S0 of \[3, 3\]"),
-        ({"S0": [[1, 2, 0], [2, 1, 0], [0, 0, 1]]}, "positive eigenvalues"),
+        ({"m0": [0.0, 0.0]}, r"m0 must have the shape \[3\]"),
+        ({"S0": [[1.0, 0.0], [0.0, 1.0]]}, r"S0 must have the shape \[3, 3\]"),
+        ({"S0": [[1, 2, 0], [2, 1, 0], [0, 0, 1]]}, "eigenvalues above 0"),
         ({"S0": [[1.0]], "alpha": 2.0}, "give one"),
-        ({"basis": "gaussian", "centers": "rows"}, "engine exact"),
+        ({"basis": "gaussian", "centers": "rows"}, "centers"),
         ({"alpha": 0.0}, "above 0"),
     ],
 )

@@ -57,6 +57,19 @@ def test_pca_keeps_as_many_axes_as_explain_the_share() -> None:
     assert len(tfbdl.fit("pca", x, model_options={"explained_share": 1.0}).model.components_) == 61
 
 
+@pytest.mark.parametrize("size", [1, 3])
+@pytest.mark.parametrize("latent_dim", [4, None])
+def test_pca_of_rows_in_turn_is_that_of_rows_at_once(size: int, latent_dim: int | None) -> None:
+    x = np.random.default_rng(2).normal(size=(7, 20))
+    x[1] = x[0]  # the first rows alone do not vary, or are fewer than the axes
+    options = {"latent_dim": latent_dim}
+    once = tfbdl.fit("pca", x, model_options=options).model
+    turn = tfbdl.fit("pca", x, model_options=options, engine_options={"batch_size": size}).model
+    assert turn.components_.shape == once.components_.shape == (latent_dim or 7, 20)
+    np.testing.assert_allclose(turn.explained_variance_, once.explained_variance_, atol=1e-12)
+    np.testing.assert_allclose(turn.components_[:4], once.components_[:4], atol=1e-10)
+
+
 def test_pca_spans_what_ppca_finds() -> None:
     x = table()
     pca = tfbdl.fit("pca", x, model_options={"latent_dim": 2}).model
@@ -76,6 +89,10 @@ def test_pca_refuses_bad_input(tmp_path: Path) -> None:
         tfbdl.fit("pca", np.where(x == x[0, 0], np.nan, x))
     with pytest.raises(DataError, match="All rows are equal"):
         tfbdl.fit("pca", np.full((5, 3), 0.1))
+    with pytest.raises(DataError, match=r"All rows are equal.*Received: 1 row\."):
+        tfbdl.fit("pca", x[:1])
+    with pytest.raises(DataError, match=r"4 axes need at least 4 rows\. Received: 3"):
+        tfbdl.fit("pca", x[:3], model_options={"latent_dim": 4}, engine_options={"batch_size": 1})
     fit = tfbdl.fit("pca", x, model_options={"latent_dim": 3}, out=tmp_path / "run")
     stored = tfbdl.load(tmp_path / "run").model
     np.testing.assert_array_equal(stored.transform(x), fit.model.transform(x))

@@ -128,6 +128,18 @@ def test_rows_in_turn_are_as_rows_at_once() -> None:
     np.testing.assert_allclose(rest.model.W_, once.W_, atol=1e-10)
 
 
+@pytest.mark.parametrize("size", [1, 10])
+def test_the_first_rows_alone_need_not_do(size: int) -> None:
+    x = table(60)
+    x[:10] = x[0]
+    once, options = fitted(x).model, {"batch_size": size}
+    fit = tfbdl.fit("ppca", x, model_options={"latent_dim": 2}, engine_options=options)
+    np.testing.assert_allclose(fit.model.W_, once.W_, atol=1e-10)
+    assert fit.model.noise_variance_ == pytest.approx(once.noise_variance_, rel=1e-10)
+    with pytest.raises(DataError, match=r"All rows are equal.*10 equal rows"):
+        tfbdl.fit("ppca", x[:10], model_options={"latent_dim": 2}, engine_options=options)
+
+
 def test_noise_stops_at_its_floor_with_a_notice() -> None:
     x = table(noise=0.0)
     with pytest.warns(TfbdlWarning, match=r"at its floor, 1e-06: 2 latent dimensions"):
@@ -137,6 +149,30 @@ def test_noise_stops_at_its_floor_with_a_notice() -> None:
         fit.model.covariance(), np.cov(x.T, bias=True) + 1e-6 * _outside(fit.model.W_), atol=1e-9
     )
     assert fit.metrics["log_likelihood"] == pytest.approx(marginal(fit.model.params, x).sum())
+
+
+@pytest.mark.parametrize("engine", [{}, {"initial": "random", **EM}])
+@pytest.mark.parametrize("scale", [1e-4, 1e4])
+def test_the_unit_of_the_data_does_not_matter(scale: float, engine: dict[str, Any]) -> None:
+    x = table()
+    one, other = fitted(x, **engine), fitted(scale * x, **engine)
+    assert other.model.noise_variance_ == pytest.approx(
+        scale**2 * one.model.noise_variance_, rel=1e-5
+    )
+    np.testing.assert_allclose(other.model.W_, scale * one.model.W_, rtol=1e-3, atol=1e-3 * scale)
+    moved = one.metrics["log_likelihood"] - x.size * np.log(scale)
+    assert other.metrics["log_likelihood"] == pytest.approx(moved, abs=1e-5)
+
+
+def test_noise_of_small_units_stops_at_a_share_of_the_variance() -> None:
+    x = 1e-4 * table(noise=0.0)
+    floor = 1e-6 * x.var(axis=0).mean()
+    start = {"W": np.ones((6, 2)) * 1e-4, "mean": x.mean(axis=0), "noise_variance": 1e-3 * floor}
+    for engine in ({}, {"initial": start, "steps": 500}):  # a start below the floor is raised to it
+        with pytest.warns(TfbdlWarning, match=f"at its floor, {floor:.4g}: 2 latent dimensions"):
+            fit = fitted(x, **engine)
+        assert fit.model.noise_variance_ == pytest.approx(floor, rel=1e-9)
+        assert fit.metrics["log_likelihood"] == pytest.approx(marginal(fit.model.params, x).sum())
 
 
 def _outside(W: np.ndarray) -> np.ndarray:
@@ -374,6 +410,8 @@ def test_bad_input_is_refused() -> None:
     for engine in ({}, {"steps": 1}):
         with pytest.raises(DataError, match="All rows are equal"):
             fitted(np.full((5, 6), 0.1), **engine)
+        with pytest.raises(DataError, match=r"All rows are equal.*Received: 1 row\."):
+            fitted(x[:1], **engine)
     with pytest.raises(OptionsError, match="'auto' or 'random'"):
         fitted(x, initial="kmeans++")
     start = {"W": np.ones((6, 2)), "mean": np.zeros(6), "noise_variance": 0.0}

@@ -366,7 +366,7 @@ def test_persistent_chains_learn_bars_and_stripes_better_than_contrastive_diverg
 
     def nll(training, seed):
         model = RBM(9, 16, training=training, num_chains=1_000, weight_scale=0.1, seed=seed)
-        model.compile(keras.optimizers.SGD(0.05), steps_per_execution=500)
+        model.compile(keras.optimizers.SGD(0.05), steps_per_execution=500, jit_compile=True)
         model.fit(x, batch_size=14, epochs=20, steps_per_epoch=500, verbose=0)
         return -model.log_prob(x).mean()
 

@@ -19,6 +19,7 @@ from small_models import (
 
 import tfbdl
 from tfbdl import errors, planning, run, runs
+from tfbdl.data import as_dataset
 from tfbdl.runs import RunFolder
 from tfbdl.specs import RunSpec
 
@@ -98,7 +99,7 @@ def forms_of_data():
     return {
         "lists": ((x.tolist(), y.tolist()), {}),
         "frame": (frame, {"target": "y"}),
-        "dataset": (tfbdl.Dataset(x=x, y=y, info=run.as_dataset((x, y)).info), {}),
+        "dataset": (tfbdl.Dataset(x=x, y=y, info=as_dataset((x, y)).info), {}),
         "float64": ((x.astype("float64"), y.astype("float64")), {}),
     }
 

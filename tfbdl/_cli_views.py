@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 import sys
@@ -58,6 +59,7 @@ def spec_text(spec: Spec, provider: str, fitting: Sequence[str]) -> str:
             ("engines", ", ".join(fitting) or "none installed"),
             ("default engine", spec.default_engine),
             ("default prior", spec.default_prior or "none"),
+            ("missing values", "taken as such (NaN)" if spec.missing_values else "refused"),
         ]
     elif isinstance(spec, EngineSpec):
         needs = " or ".join(" and ".join(sorted(need)) or "nothing" for need in spec.needs)
@@ -164,7 +166,14 @@ def _value(value: Any) -> str:
         return "none"
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, dict) or (isinstance(value, tuple | list) and _is_nested(value)):
+        return json.dumps(value)
     return ",".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
+
+
+def _is_nested(values: Sequence[Any]) -> bool:
+    """Whether these are no texts or whole numbers that commas part, but an array."""
+    return any(isinstance(value, tuple | list | float) for value in values)
 
 
 def _console(file: TextIO) -> Console:

@@ -29,6 +29,7 @@ __all__ = [
     "coverage",
     "crps_gaussian",
     "crps_samples",
+    "crps_student_t",
     "expected_calibration_error",
     "interval_width",
     "nll",
@@ -226,6 +227,35 @@ def crps_gaussian(mean: Any, sd: Any, y: Any) -> np.ndarray:
     phi: np.ndarray = np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi)
     spread = error * (2 * scipy.special.ndtr(z) - 1) + sd * (2 * phi - 1 / math.sqrt(math.pi))
     return np.asarray(np.where(sd > 0, spread, np.abs(error)))
+
+
+def crps_student_t(df: Any, loc: Any, scale: Any, y: Any) -> np.ndarray:
+    """Continuous ranked probability score of a Student t distribution; less is better.
+
+    Of the standard one at z: ``z (2 F(z) - 1) + 2 f(z) (df + z^2) / (df - 1) - 2 sqrt(df) / (df -
+    1) B(1/2, df - 1/2) / B(1/2, df/2)^2``, in the units of ``y`` after the scale.
+
+    Returns:
+        One score per element; infinite where ``df`` is at most 1, which leaves no mean.
+
+    Raises:
+        DataError: If the shapes differ, a value is NaN, or ``df`` or ``scale`` is not above 0.
+
+    References:
+        Jordan, Krueger & Lerch 2019, "Evaluating probabilistic forecasts with scoringRules",
+        appendix A.2.
+    """
+    df, loc, scale, y = _same_shape(df=df, loc=loc, scale=scale, y=y)
+    for name, value in (("df", df), ("scale", scale)):
+        if np.any(value <= 0):
+            raise DataError(f"'{name}' must be above 0. Received: {float(value.min())}.")
+    has_mean = df > 1.0
+    nu, z = np.where(has_mean, df, 2.0), (y - loc) / scale
+    density = scipy.stats.t.pdf(z, nu)
+    betas = scipy.special.betaln(0.5, nu - 0.5) - 2.0 * scipy.special.betaln(0.5, 0.5 * nu)
+    spread = 2.0 * (density * (nu + z**2) - np.sqrt(nu) * np.exp(betas)) / (nu - 1.0)
+    score = scale * (z * (2.0 * scipy.special.stdtr(nu, z) - 1.0) + spread)
+    return np.asarray(np.where(has_mean, score, np.inf))
 
 
 def crps_samples(samples: Any, y: Any) -> np.ndarray:

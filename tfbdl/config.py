@@ -119,7 +119,11 @@ def make(config: type[C], values: Mapping[str, Any], group: str = "options") -> 
         name = str(first["loc"][0])
         received = f" Received: {values[name]!r}." if name in values else " It was not given."
         expected = expected_text(known[name]) if name in known else first["msg"]
-        detail = "" if first["type"] != "value_error" else f" {first['msg']}."
+        said = (e for e in error.errors() if e["type"] == "value_error" and e["loc"][0] == name)
+        explained = next(said, None) if not isinstance(values.get(name), str) else None
+        if first["type"] == "value_error":
+            explained = first
+        detail = "" if explained is None else f" {explained['msg']}."
         raise OptionsError(
             f"{name!r} of the {group} must be {expected}.{detail}{received}"
         ) from None
@@ -128,7 +132,8 @@ def make(config: type[C], values: Mapping[str, Any], group: str = "options") -> 
 def from_text(config: type[Config], values: Mapping[str, str]) -> dict[str, Any]:
     """Turn the texts of a command line into plain values; what is no option passes unchanged.
 
-    ``none`` stands for None where it is admitted, and commas part the items of a list.
+    ``none`` stands for None where it is admitted, commas part the items of a list (brackets around
+    it may stand), and arrays are JSON.
     """
     known = {field.name: field for field in fields_of(config)}
     return {
@@ -166,7 +171,7 @@ def _plain(field: OptionField, text: str) -> Any:
     if field.optional and text.lower() in _NONE_WORDS:
         return None
     if field.kind == "list":
-        return tuple(item.strip() for item in text.split(",") if item.strip())
+        return tuple(item.strip() for item in text.strip("[]").split(",") if item.strip())
     if field.item in ("array", "arrays") and text not in map(str, field.choices):
         try:
             return json.loads(text)

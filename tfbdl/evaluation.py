@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from . import calibration
+from .closed_form import ClosedFormPredictive
 from .predictive import Predictive
 
 LEVEL = 0.9
@@ -20,8 +21,10 @@ def evaluate(predictive: Predictive, y: Any) -> dict[str, float]:
         y: Their targets, in original units.
 
     Returns:
-        For numbers: nll, rmse, mae, crps, coverage_90, interval_width_90, epistemic_share. For
-        classes: nll, error, brier, ece, entropy, epistemic_share. Nats and units of the target.
+        For numbers: nll, rmse, mae, crps, coverage_90, interval_width_90, epistemic_share; those
+        that do not exist are left out (a Student t of at most one degree of freedom has no CRPS,
+        one of at most two no variance to share). For classes: nll, error, brier, ece, entropy,
+        epistemic_share. Nats and units of the target.
     """
     y = np.asarray(y)
     scores = {"nll": float(-np.mean(predictive.log_prob(y)))}
@@ -35,14 +38,22 @@ def _of_numbers(predictive: Predictive, y: np.ndarray) -> dict[str, float]:
     target = y.reshape(mean.shape).astype(np.float64)
     low, high = predictive.interval(LEVEL)
     residual = mean - target
-    return {
+    figures = {
         "rmse": float(np.sqrt(np.mean(residual**2))),
         "mae": float(np.mean(np.abs(residual))),
-        "crps": float(np.mean(calibration.crps_samples(predictive.sample(200), target))),
-        "coverage_90": float(calibration.coverage(target, low, high)),
-        "interval_width_90": float(calibration.interval_width(low, high)),
+        "crps": float(np.mean(_crps(predictive, target))),
+        "coverage_90": float(np.mean((low <= target) & (target <= high))),
+        "interval_width_90": float(np.mean(high - low)),
         "epistemic_share": _share(predictive.epistemic, predictive.variance),
     }
+    return {name: value for name, value in figures.items() if np.isfinite(value)}
+
+
+def _crps(predictive: Predictive, target: np.ndarray) -> np.ndarray:
+    """By a formula where there is one, else from 200 draws."""
+    if isinstance(predictive, ClosedFormPredictive):
+        return predictive.crps(target)
+    return calibration.crps_samples(predictive.sample(200), target)
 
 
 def _of_classes(predictive: Predictive, y: np.ndarray) -> dict[str, float]:
@@ -58,4 +69,6 @@ def _of_classes(predictive: Predictive, y: np.ndarray) -> dict[str, float]:
 
 def _share(part: np.ndarray, whole: np.ndarray) -> float:
     total = float(np.sum(whole))
+    if not np.isfinite(total):
+        return np.nan
     return float(np.sum(part)) / total if total > 0 else 0.0

@@ -39,7 +39,8 @@ class Fit:
             the draws, and its own ``posterior`` was not trained.
         posterior: Its posterior, or None if the model has none.
         history: Metric name -> values after each epoch or step.
-        metrics: Figures of the run; on test rows where the data has any, else named ``train_...``.
+        metrics: Figures of the run; on test rows where the data has any, else named ``train_...``
+            and of at most 20,000 training rows, evenly spaced.
         spec: The run in plain values.
         info: The description of the training data, or None if there was none.
         path: The run's folder, or None.
@@ -102,7 +103,11 @@ class Fit:
         if hasattr(self.model, "predictive"):
             predictive: Predictive = self.model.predictive(x, draws=draws, seed=seed, **options)
             return predictive
-        raise ModelError(f"A {type(self.model).__name__} has no predictive distribution.")
+        own = [f"fit.model.{name}" for name in ("log_prob", "sample") if hasattr(self.model, name)]
+        hint = f" Of new rows: {' and '.join(own)}." if own else ""
+        raise ModelError(
+            f"A {type(self.model).__name__} has no predictive distribution of targets.{hint}"
+        )
 
     def evaluate(self, data: Any, draws: int = 100, seed: int = 0) -> dict[str, float]:
         """Score predictions on data: see ``tfbdl.evaluation.evaluate``.
@@ -124,7 +129,10 @@ class Fit:
     def _rows(self, data: Any) -> tuple[Any, Any]:
         """The inputs and targets to score, with the labels of training."""
         if self.info is None or self.info.y_shape is None:
-            raise DataError("The run had no targets, so there is nothing to score predictions on.")
+            hint = " fit.model.log_prob scores rows." if hasattr(self.model, "log_prob") else ""
+            raise DataError(
+                f"The run had no targets, so there is nothing to score predictions on.{hint}"
+            )
         if isinstance(data, tuple):
             x, y, weight = (*data, None, None)[:3]
         else:

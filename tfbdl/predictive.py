@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from . import conditionals, functional, quantiles, random
 from .conditionals import Statistic
+from .data.retarget import labels_by_name
 from .errors import DataError, ModelError, OptionsError
 from .likelihoods import Likelihood
 from .posterior import Posterior
@@ -353,6 +354,8 @@ class Predictive:
 
     def _targets(self, y: Any) -> np.ndarray:
         y = np.asarray(y)
+        if y.dtype.kind not in "biuf":  # labels by name, as those of training were
+            y = labels_by_name(y, getattr(self.model, "info", None) or self.model)
         if len(y) != self.num_rows:
             raise DataError(
                 f"Expected one target for each of {self.num_rows} rows. Received: {len(y)}."

@@ -126,6 +126,8 @@ class ExpectationMaximization(Protocol):
     - ``row_bytes``: memory that a row takes in the E-step, by which rows are parted;
     - ``jit_compile``: what XLA compiles: True, the whole loop; ``"e_step"``, that alone; False,
       nothing; by default the E-step of large data;
+    - ``rounding(params)``: nats of a row that rounding may move, where more than some last digits;
+    - ``degenerate(params)``: whether the objective means little there; other restarts are better;
     - ``num_parameters``: free numbers of a fit, for BIC and AIC;
     - ``objective_unit``: what stands for a nat in the tolerance, where the objective is in none;
     - ``figures()`` and ``notices()``: numbers for the run's metrics, sentences for warnings.

@@ -18,6 +18,8 @@ from typing import Any
 import keras
 import numpy as np
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 import tfbdl
 from benchmarks import harness
@@ -58,7 +60,7 @@ def _features(data: Dataset, seed: int, epochs: int) -> dict[str, float]:
         model_options=options,
         engine_options={
             "epochs": epochs,
-            "batch_size": 100,
+            "batch_size": 20,
             "optimizer": "sgd",
             "learning_rate": 0.1,
             "schedule": "constant",
@@ -83,10 +85,9 @@ def _features(data: Dataset, seed: int, epochs: int) -> dict[str, float]:
 
 
 def _accuracy(model: Any, data: Dataset) -> float:
-    scale = model.transform(data.x).std(axis=0).mean()  # before training features hardly vary
-    learner = LogisticRegression(max_iter=300, tol=1e-3)
-    learner.fit(model.transform(data.x) / scale, data.y)
-    return float(100 * learner.score(model.transform(data.x_test) / scale, data.y_test))
+    learner = make_pipeline(StandardScaler(), LogisticRegression(max_iter=300, tol=1e-3))
+    learner.fit(model.transform(data.x), data.y)
+    return float(100 * learner.score(model.transform(data.x_test), data.y_test))
 
 
 def _partition(seed: int) -> dict[str, float]:
@@ -119,7 +120,7 @@ def _bars(seed: int) -> dict[str, float]:
         ("PCD, 1,000 chains", "pcd", 1_000),
     ):
         model = RBM(9, 16, training=training, num_chains=chains, weight_scale=0.1, seed=seed)
-        model.compile(keras.optimizers.SGD(0.05), steps_per_execution=500)
+        model.compile(keras.optimizers.SGD(0.05), steps_per_execution=500, jit_compile=True)
         model.fit(x, batch_size=14, epochs=20, steps_per_epoch=BARS_STEPS // 20, verbose=0)
         figures[f"NLL of bars and stripes, {name}, nats"] = -float(model.log_prob(x).mean())
     return _told(seed, figures)

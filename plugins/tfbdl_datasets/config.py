@@ -11,13 +11,14 @@ UciName = Literal[
 ]
 
 _SEED_LIMIT = 2**32
+TEST_FRACTION = 0.1
 
 
 class SplitOptions(Config):
     """How many rows are held out, and which."""
 
     test_fraction: float = Field(
-        0.1, ge=0.0, lt=1.0, description="Share of the rows held out for testing."
+        TEST_FRACTION, ge=0.0, lt=1.0, description="Share of the rows held out for testing."
     )
     split: int = Field(
         0, ge=0, lt=_SEED_LIMIT, description="Seed of the division into training and test rows."
@@ -53,12 +54,14 @@ class UciOptions(UciSplitOptions):
     name: UciName = Field("yacht", description="Which of the nine sets.")
 
 
-class FileOptions(SplitOptions):
+class FileOptions(Config):
     """A table or arrays in a file."""
 
     path: str = Field(..., description="A file .csv, .tsv, .txt, .parquet or .npz.")
     target: tuple[str, ...] | None = Field(
-        None, description="Target columns; none: the last column. An empty list: no target."
+        None,
+        description="Target columns; none: the last column, or no column for a model without "
+        "targets. An empty list: no target.",
     )
     features: tuple[str, ...] | None = Field(
         None, description="Feature columns; none: all that are no target."
@@ -67,7 +70,17 @@ class FileOptions(SplitOptions):
         None, description="What parts the columns of a text file; none: comma, or tab in .tsv."
     )
     task: Literal["regression", "classification"] | None = Field(
-        None, description="What the target is; none: seen from its values."
+        None, description="What the target is; none: as the model says, or seen from its values."
+    )
+    test_fraction: float | None = Field(
+        None,
+        ge=0.0,
+        lt=1.0,
+        description="Share of the rows held out for testing; none: 0.1, or 0 for a model without "
+        "targets.",
+    )
+    split: int = Field(
+        0, ge=0, lt=_SEED_LIMIT, description="Seed of the division into training and test rows."
     )
 
 

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from tfbdl.data import Dataset, as_dataset
+from tfbdl.data.reading import current
 from tfbdl.errors import DataError, did_you_mean
 
-from .config import FileOptions
+from .config import TEST_FRACTION, FileOptions
 from .splits import random_split
 
 _TEXT = {".csv": ",", ".tsv": "\t", ".txt": ","}
@@ -21,9 +22,10 @@ _ARRAYS = ("x", "y", "sample_weight", "x_test", "y_test")
 def file(options: FileOptions) -> Dataset:
     """Read, check and split the file.
 
-    A table's columns are features but for the target. An ``.npz`` file holds ``x``, and may hold
-    ``y``, ``sample_weight``, ``x_test`` and ``y_test``; held-out rows of its own are used as they
-    are.
+    A table's columns are features but for the target. For a model without targets, and unless
+    the options say otherwise, all columns are features and no rows are held out. An ``.npz`` file
+    holds ``x``, and may hold ``y``, ``sample_weight``, ``x_test`` and ``y_test``; held-out rows of
+    its own are used as they are.
 
     Raises:
         DataError: If the file is missing, of no known kind, cannot be read, or its data cannot be
@@ -45,12 +47,17 @@ def file(options: FileOptions) -> Dataset:
 
 
 def _split(data: Dataset, options: FileOptions) -> Dataset:
-    return random_split(data, options.test_fraction, options.split)
+    share = options.test_fraction
+    if share is None:
+        share = TEST_FRACTION if current().targets else 0.0
+    return random_split(data, share, options.split)
 
 
 def _read_table(path: Path, kind: str, options: FileOptions) -> Dataset:
     frame = _frame(path, kind, options.sep)
     target = options.target
+    if target is None and not current().targets:
+        target = ()
     if target is None:
         if frame.shape[1] < 2:
             hint = f", separated by {options.sep or _TEXT[kind]!r}" if kind in _TEXT else ""

@@ -76,9 +76,8 @@ class ExpectationMaximization:
             )
         if options.initial == "current":
             return _tensors(model.fitted())
-        some = tf.nest.map_structure(lambda part: part[:ROWS_OF_TEMPLATE], rows)
         initial: Any = options.initial  # a mapping, once it is validated
-        given = _like(model.start(some, "auto", 0), initial)
+        given = _like(_template(model, rows), initial)
         check = getattr(model, "check_start", None)
         if check is not None:
             check(given)
@@ -140,6 +139,15 @@ def _criteria(model: Any, best: Best, objective: str, num_rows: int) -> dict[str
         "bic": -2.0 * best.value + count * math.log(num_rows),
         "aic": -2.0 * best.value + 2.0 * count,
     }
+
+
+def _template(model: Any, rows: Any) -> Params:
+    """Parameters of the model's names and shapes."""
+    some = tf.nest.map_structure(lambda part: part[:ROWS_OF_TEMPLATE], rows)
+    try:
+        return model.start(some, "random", 0)
+    except OptionsError:  # it has no random start
+        return model.start(some, "auto", 0)
 
 
 def _like(template: Params, given: dict[str, Any]) -> dict[str, np.ndarray]:

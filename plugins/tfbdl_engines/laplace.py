@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tfbdl.data import Dataset
-from tfbdl.errors import ModelError
+from tfbdl.errors import ModelError, TfbdlWarning
 from tfbdl.inference import curvature, laplace, newton
 from tfbdl.inference.mcmc import FlatTarget
 from tfbdl.inference.mcmc.target import full_batch, is_vectorizable
@@ -45,7 +46,9 @@ class Laplace:
             batch = full_batch(copy, rows)
             target = FlatTarget(copy, batch, vectorize=is_vectorizable(copy))
             hessian = curvature.full_curvature(target)
-            trace, mode = self._best(target, hessian, context)
+            trace, mode, notices = self._best(target, hessian, context)
+            for notice in notices:
+                warnings.warn(notice, TfbdlWarning, stacklevel=2)
             gaussian = laplace.gaussian_at(mode.z, hessian, epsilon_of(target))
             params = target.constrain(tf.constant(mode.z, target.dtype))
             metrics = {
@@ -61,20 +64,23 @@ class Laplace:
 
     def _best(
         self, target: FlatTarget, hessian: newton.Curvature, context: Context
-    ) -> tuple[list[float], newton.Point]:
-        """The trace and the mode of the start that led highest."""
-        starts = target.initial_states(self.options.restarts, context.seed).numpy()
-        found: list[tuple[list[float], newton.Point]] = []
+    ) -> tuple[list[float], newton.Point, list[str]]:
+        """Trace, mode and notices of the start that led highest, of those without notices."""
+        starts = list(target.initial_states(self.options.restarts, context.seed).numpy())
+        if hasattr(target.model, "mode_start"):
+            starts[0] = target.unconstrain(target.model.mode_start(target.batch)).numpy()
+        found: list[tuple[list[float], newton.Point, list[str]]] = []
         failures: list[ModelError] = []
         value = _value(target)
         for start in starts:
             try:
-                found.append(self._climbed(target, value, hessian, start, context))
+                trace, mode = self._climbed(target, value, hessian, start, context)
+                found.append((trace, mode, _notices(target, mode)))
             except ModelError as error:
                 failures.append(error)
         if not found:
             raise failures[0]
-        return max(found, key=lambda pair: pair[1].log_density)
+        return max(found, key=lambda one: (not one[2], one[1].log_density))
 
     def _climbed(
         self,
@@ -112,6 +118,14 @@ def epsilon_of(target: FlatTarget) -> float:
     """The relative rounding error of the target's precision, float32 if any site is."""
     kinds = {site.dtype for site in target.sites.values()}
     return 2.0**-52 if kinds == {"float64"} else 2.0**-23
+
+
+def _notices(target: FlatTarget, mode: newton.Point) -> list[str]:
+    """What the model says is wrong with a mode."""
+    if not hasattr(target.model, "mode_notices"):
+        return []
+    params = target.constrain(tf.constant(mode.z, target.dtype))
+    return list(target.model.mode_notices(params, target.batch))
 
 
 def _value(target: FlatTarget) -> newton.Value:

@@ -12,11 +12,10 @@ from tfbdl.data import Dataset
 from tfbdl.errors import DataError, OptionsError
 from tfbdl.protocols import Params, Statistics
 
-from . import forward_backward, paths
+from . import programs
 from .categorical import normalised
 from .emissions import Emission
 from .sequences import arrange
-from .viterbi import viterbi
 
 SUMS_TO_ONE = 1e-6  # by how much given probabilities may be off
 
@@ -29,7 +28,7 @@ class BaumWelch:
     """
 
     objective = "log_likelihood"
-    jit_compile = True  # a loop over time steps is one kernel
+    jit_compile = False  # the loops over time are compiled below, once for all fits
     options: Any
     emission: Emission
     seen: np.ndarray | None = None
@@ -43,12 +42,21 @@ class BaumWelch:
         """
         options = self.options
         if data.y is not None:
-            raise DataError("A hidden Markov model takes sequences alone. Received: (x, y).")
+            raise DataError(
+                "A hidden Markov model takes sequences alone; of a file's columns none is a target "
+                "with the data option target=''. Received: (x, y)."
+            )
         if isinstance(data.x, dict):
             raise DataError(
                 f"Expected one array of sequences. Received: a mapping of {len(data.x)} parts."
             )
-        y, _ = arrange(data.x, options.emission, self.emission.size, options.dtype)
+        y, single = arrange(data.x, options.emission, self.emission.size, options.dtype)
+        if single and data.x_test is not None:
+            raise DataError(
+                "Steps that are held out at random tear a sequence apart. Expected all steps in "
+                "order (of a file with the data option test_fraction=0). "
+                f"Received: {len(data.x_test)} steps set apart."
+            )
         if self.emission.size is None:
             self.emission.size = int(np.nanmax(y)) + 1
         there = int((~np.isnan(y.reshape(*y.shape[:2], -1))).all(axis=-1).sum())
@@ -113,17 +121,14 @@ class BaumWelch:
 
     def e_step(self, params: Params, rows: tf.Tensor) -> Statistics:
         """Expected sufficient statistics, summed over sequences."""
-        smoothed = forward_backward.smooth(*self.logs(params, rows), self.counted(rows))
-        return self._statistics(
-            rows, smoothed.log_likelihood, smoothed.marginals, tf.reduce_sum(smoothed.pairs, 0)
-        )
+        found = self._answer(programs.expected, params, rows, self.counted(rows))
+        return self._statistics(rows, *found)
 
     def sampled_e_step(self, params: Params, rows: tf.Tensor, keys: tf.Tensor) -> Statistics:
         """Statistics at paths drawn given the sequences, for the Monte Carlo E-step."""
-        logs = self.logs(params, rows)
-        drawn = tf.one_hot(paths.sample_posterior(*logs, keys), logs[0].shape[-1], dtype=rows.dtype)
-        log_likelihood = forward_backward.log_likelihood(*logs)
-        return self._statistics(rows, log_likelihood, drawn, self.transitions(rows, drawn))
+        log_likelihood, path = self._answer(programs.drawn, params, rows, keys)
+        weights = tf.one_hot(path, self.options.num_states, dtype=rows.dtype)
+        return self._statistics(rows, log_likelihood, weights, self.transitions(rows, weights))
 
     def m_step(self, statistics: Statistics) -> dict[str, tf.Tensor]:
         """The parameters of largest expected complete likelihood (Rabiner 40, 53, 54)."""
@@ -139,11 +144,7 @@ class BaumWelch:
 
     def logs(self, params: Params, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Log probabilities of first states, transitions and observations given the states."""
-        return (
-            tf.math.log(params["initial"]),
-            tf.math.log(params["transition"]),
-            self.emission.log_prob(params, rows),
-        )
+        return programs.tables(params, rows, self.emission.log_prob)
 
     def counted(self, rows: tf.Tensor) -> tf.Tensor:
         """Steps up to the last observation of each sequence, ``[n, T]``; those after are filling.
@@ -207,30 +208,28 @@ class BaumWelch:
         self, rows: tf.Tensor, log_likelihood: tf.Tensor, marginals: tf.Tensor, pairs: tf.Tensor
     ) -> Statistics:
         return {
-            "log_likelihood": tf.reduce_sum(log_likelihood),
+            "log_likelihood": log_likelihood,
             "initial": tf.reduce_sum(marginals[:, 0], 0),
             "transition": pairs,
             **self.emission.statistics(rows, marginals),
         }
 
+    def _answer(self, query: Any, params: Params, rows: tf.Tensor, *more: Any) -> Any:
+        return programs.answer(query, self.emission.log_prob, params, rows, *more)
+
     def _look(self) -> tuple[float, float, np.ndarray]:
         """Log likelihood, log joint of the best paths, expected observations of each state."""
         params = self.fitted()  # type: ignore[attr-defined]
 
-        @tf.function(jit_compile=True, autograph=False)
-        def look(params: Params, rows: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            logs = self.logs(params, rows)
-            smoothed = forward_backward.smooth(*logs)
-            there = tf.cast(self.emission.observed(rows), rows.dtype)[..., tf.newaxis]
-            return (
-                tf.reduce_sum(smoothed.log_likelihood),
-                tf.reduce_sum(viterbi(*logs)[1]),
-                tf.reduce_sum(smoothed.marginals * there, (0, 1)),
-            )
-
         if self._seen_by is not params:
-            found = look({n: tf.constant(v) for n, v in params.items()}, tf.constant(self.seen))
-            self._looked = (float(found[0]), float(found[1]), found[2].numpy())
+            tensors, rows = {n: tf.constant(v) for n, v in params.items()}, tf.constant(self.seen)
+            log_likelihood, marginals, _ = self._answer(
+                programs.expected, tensors, rows, self.counted(rows)
+            )
+            best = self._answer(programs.best_path, tensors, rows).density
+            there = self.emission.observed(rows).numpy()[..., np.newaxis]
+            occupancy = (marginals.numpy() * there).sum(axis=(0, 1))
+            self._looked = (float(log_likelihood), float(best.numpy().sum()), occupancy)
             self._seen_by = params
         return self._looked
 

@@ -32,12 +32,10 @@ class CategoricalEmission:
 
     def __init__(self, options: Any, size: int | None) -> None:
         self.options, self.size = options, size
+        self.log_prob = _log_prob
 
     def observed(self, y: tf.Tensor) -> tf.Tensor:
         return categorical.observed(y)
-
-    def log_prob(self, params: Params, y: tf.Tensor) -> tf.Tensor:
-        return categorical.log_prob(y, params["probs"])
 
     def statistics(self, y: tf.Tensor, weights: tf.Tensor) -> dict[str, tf.Tensor]:
         return categorical.statistics(y, weights, self._known_size())
@@ -93,3 +91,7 @@ class CategoricalEmission:
                 "The number of symbols is not known. Give the model option num_symbols."
             )
         return self.size
+
+
+def _log_prob(params: Params, y: tf.Tensor) -> tf.Tensor:
+    return categorical.log_prob(y, params["probs"])

@@ -11,6 +11,8 @@ from tensorflow_probability import distributions as tfd
 
 from tfbdl.protocols import Site
 
+from .programs import Density
+
 Params = Mapping[str, Any]
 
 
@@ -28,8 +30,12 @@ class Emission(Protocol):
     def observed(self, y: tf.Tensor) -> tf.Tensor:
         """Which steps were observed: ``[n, T]``."""
 
-    def log_prob(self, params: Params, y: tf.Tensor) -> tf.Tensor:
-        """``log p(y_t | state)``, ``[..., n, T, k]``; 0 where missing."""
+    @property
+    def log_prob(self) -> Density:
+        """Of parameters and ``y``: ``log p(y_t | state)``, ``[..., n, T, k]``; 0 where missing.
+
+        A plain function, the same for all models of the kind: programs are kept by it.
+        """
 
     def statistics(self, y: tf.Tensor, weights: tf.Tensor) -> dict[str, tf.Tensor]:
         """Sums over observations with weights ``[n, T, k]``."""

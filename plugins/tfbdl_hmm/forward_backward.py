@@ -1,9 +1,10 @@
-"""The forward-backward recursions in log space, normalised at each step, for all sequences at once.
+"""The forward-backward recursions, normalised at each step, for all sequences at once.
 
 Throughout, ``log_initial`` is ``[..., k]``, ``log_transition`` ``[..., k, k]`` (row i: from state
 i) and ``log_emission`` ``[..., n, T, k]``, the log density of each observation under each state,
 0 where it is missing. Leading axes are states of several chains. A probability of zero is minus
-infinity and does no harm.
+infinity and does no harm: where a transition is so improbable that scaled probabilities would lose
+digits, the loops run in log space.
 
 References:
     Rabiner 1989, "A tutorial on hidden Markov models", section III; with normalised messages
@@ -15,6 +16,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import tensorflow as tf
+
+from . import scaled
 
 
 class Messages(NamedTuple):
@@ -53,39 +56,25 @@ def log_sum_exp(x: tf.Tensor, axis: int) -> tf.Tensor:
 def forward(log_initial: tf.Tensor, log_transition: tf.Tensor, log_emission: tf.Tensor) -> Messages:
     """Filter: from the first observation to the last."""
     steps = time_major(log_emission)
-    from_rows = log_transition[..., tf.newaxis, :, :]
-    length = tf.shape(steps)[0]
-
-    def body(t: tf.Tensor, predicted: tf.Tensor, filtered: Any, increments: Any) -> tuple[Any, ...]:
-        joint = predicted + steps[t]
-        increment = log_sum_exp(joint, -1)  # Bishop (13.59): log c_t
-        now = joint - finite(increment)[..., tf.newaxis]
-        predicted = log_sum_exp(now[..., tf.newaxis] + from_rows, -2)
-        return t + 1, predicted, filtered.write(t, now), increments.write(t, increment)
-
-    start = tf.broadcast_to(log_initial[..., tf.newaxis, :], tf.shape(steps)[1:])
-    loop = (tf.constant(0), start, array_like(steps), array_like(steps[..., 0]))
-    *_, filtered, increments = tf.while_loop(lambda t, *_: t < length, body, loop)
-    return Messages(batch_major(filtered.stack()), batch_major(increments.stack(), 1))
+    filtered, increments = tf.cond(
+        scaled.exact(log_transition),
+        lambda: scaled.forward(log_initial, log_transition, steps),
+        lambda: _forward_in_logs(log_initial, log_transition, steps),
+    )
+    return Messages(batch_major(filtered), batch_major(increments, 1))
 
 
 def backward(
     log_transition: tf.Tensor, log_emission: tf.Tensor, increments: tf.Tensor
 ) -> tf.Tensor:
     """``log p(y_t+1..T | z_t) - log p(y_t+1..T | y_1..t)``: ``[..., n, T, k]``."""
-    steps = time_major(log_emission)
-    scales = time_major(finite(increments), 1)
-    from_rows = log_transition[..., tf.newaxis, :, :]
-    length = tf.shape(steps)[0]
-
-    def body(t: tf.Tensor, message: tf.Tensor, messages: Any) -> tuple[Any, ...]:
-        messages = messages.write(t, message)
-        ahead = message + steps[t] - scales[t][..., tf.newaxis]  # Bishop (13.62)
-        return t - 1, log_sum_exp(from_rows + ahead[..., tf.newaxis, :], -1), messages
-
-    loop = (length - 1, tf.zeros_like(steps[0]), array_like(steps))
-    *_, messages = tf.while_loop(lambda t, *_: t >= 0, body, loop)
-    return batch_major(messages.stack())
+    steps, scales = time_major(log_emission), time_major(increments, 1)
+    messages = tf.cond(
+        scaled.exact(log_transition),
+        lambda: scaled.backward(log_transition, steps, scales),
+        lambda: _backward_in_logs(log_transition, steps, scales),
+    )
+    return batch_major(messages)
 
 
 def log_pairs(
@@ -143,6 +132,43 @@ def log_likelihood(
         return tf.reduce_sum(marginals[..., 0, :], -2), tf.reduce_sum(pairs, -3), marginals
 
     return tf.reduce_sum(messages.increments, -1), gradient
+
+
+def _forward_in_logs(
+    log_initial: tf.Tensor, log_transition: tf.Tensor, steps: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """As ``scaled.forward``, whatever the probabilities."""
+    from_rows = log_transition[..., tf.newaxis, :, :]
+    length = tf.shape(steps)[0]
+
+    def body(t: tf.Tensor, predicted: tf.Tensor, filtered: Any, increments: Any) -> tuple[Any, ...]:
+        joint = predicted + steps[t]
+        increment = log_sum_exp(joint, -1)  # Bishop (13.59): log c_t
+        now = joint - finite(increment)[..., tf.newaxis]
+        predicted = log_sum_exp(now[..., tf.newaxis] + from_rows, -2)
+        return t + 1, predicted, filtered.write(t, now), increments.write(t, increment)
+
+    start = tf.broadcast_to(log_initial[..., tf.newaxis, :], tf.shape(steps)[1:])
+    loop = (tf.constant(0), start, array_like(steps), array_like(steps[..., 0]))
+    *_, filtered, increments = tf.while_loop(lambda t, *_: t < length, body, loop)
+    return filtered.stack(), increments.stack()
+
+
+def _backward_in_logs(
+    log_transition: tf.Tensor, steps: tf.Tensor, increments: tf.Tensor
+) -> tf.Tensor:
+    """As ``scaled.backward``, whatever the probabilities."""
+    from_rows = log_transition[..., tf.newaxis, :, :]
+    scales = finite(increments)[..., tf.newaxis]
+
+    def body(t: tf.Tensor, message: tf.Tensor, messages: Any) -> tuple[Any, ...]:
+        messages = messages.write(t, message)
+        ahead = message + steps[t] - scales[t]  # Bishop (13.62)
+        return t - 1, log_sum_exp(from_rows + ahead[..., tf.newaxis, :], -1), messages
+
+    loop = (tf.shape(steps)[0] - 1, tf.zeros_like(steps[0]), array_like(steps))
+    *_, messages = tf.while_loop(lambda t, *_: t >= 0, body, loop)
+    return messages.stack()
 
 
 def finite(x: tf.Tensor) -> tf.Tensor:

@@ -33,16 +33,11 @@ class GaussianEmission:
     def __init__(self, options: Any, size: int | None) -> None:
         self.options, self.size = options, size
         self.diagonal = options.covariance == "diagonal"
+        self.log_prob = _diagonal_log_prob if self.diagonal else _full_log_prob
         self.origin: Any = 0.0  # of the statistics: near the data, so that they keep their digits
 
     def observed(self, y: tf.Tensor) -> tf.Tensor:
         return gaussian.observed(y)
-
-    def log_prob(self, params: Params, y: tf.Tensor) -> tf.Tensor:
-        covariances = params.get("covariances")
-        if covariances is None:
-            covariances = tf.linalg.diag(params["variances"])
-        return gaussian.log_prob(y, params["means"], covariances, self.diagonal)
 
     def statistics(self, y: tf.Tensor, weights: tf.Tensor) -> dict[str, tf.Tensor]:
         return gaussian.statistics(y, weights, tf.cast(self.origin, y.dtype))
@@ -162,3 +157,14 @@ class GaussianEmission:
         if self.size is None:
             raise ModelError("The dimension of the observations is not known. Fit it to data.")
         return self.size
+
+
+def _full_log_prob(params: Params, y: tf.Tensor) -> tf.Tensor:
+    return gaussian.log_prob(y, params["means"], params["covariances"], diagonal=False)
+
+
+def _diagonal_log_prob(params: Params, y: tf.Tensor) -> tf.Tensor:
+    covariances = params.get("covariances")
+    if covariances is None:
+        covariances = tf.linalg.diag(params["variances"])
+    return gaussian.log_prob(y, params["means"], covariances, diagonal=True)

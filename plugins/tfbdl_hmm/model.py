@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
@@ -18,15 +17,15 @@ from tfbdl.distributions import Prior
 from tfbdl.errors import DataError, OptionsError
 from tfbdl.parametric import ParametricModel
 
-from . import forward_backward, paths
+from . import paths, programs
 from .baum_welch import BaumWelch
 from .bayes import Bayesian
 from .categorical_emission import CategoricalEmission
 from .config import HMMOptions
 from .emissions import Emission
 from .gaussian_emission import GaussianEmission
+from .programs import Found
 from .sequences import arrange
-from .viterbi import viterbi
 
 
 class HiddenMarkovModel(BaumWelch, Bayesian, ParametricModel):
@@ -106,19 +105,22 @@ class HiddenMarkovModel(BaumWelch, Bayesian, ParametricModel):
 
     def log_prob(self, y: Any) -> Any:
         """``log p(y)``, the states summed out, in nats: a number, or ``[n]``."""
-        return self._each(y, _log_prob)
+        return self._each(y, programs.log_prob, possible=False)
 
     def posterior_marginals(self, y: Any) -> np.ndarray:
         """``p(z_t | y)`` given the whole sequence: ``[T, k]`` or ``[n, T, k]``."""
-        return self._each(y, _marginals, possible=True)
+        found: np.ndarray = self._each(y, programs.marginals)
+        return found
 
     def pair_marginals(self, y: Any) -> np.ndarray:
         """``p(z_t, z_t+1 | y)``: ``[T - 1, k, k]`` or ``[n, T - 1, k, k]``."""
-        return self._each(y, _pair_marginals, possible=True)
+        found: np.ndarray = self._each(y, programs.pair_marginals)
+        return found
 
     def filter(self, y: Any) -> np.ndarray:
         """``p(z_t | y_1..t)`` given what was seen so far: ``[T, k]`` or ``[n, T, k]``."""
-        return self._each(y, _filtered, possible=True)
+        found: np.ndarray = self._each(y, programs.filtered)
+        return found
 
     def viterbi(self, y: Any, *, return_log_joint: bool = False) -> Any:
         """The most probable path of states, ``[T]`` or ``[n, T]`` int32.
@@ -129,8 +131,8 @@ class HiddenMarkovModel(BaumWelch, Bayesian, ParametricModel):
             y: Observations.
             return_log_joint: Whether to give its ``log p(z, y)`` beside it.
         """
-        path = self._each(y, _best_path, possible=True)
-        return (path, self._each(y, _best_value)) if return_log_joint else path
+        found = self._each(y, programs.best_path, density=True)
+        return found if return_log_joint else found[0]
 
     def predict_states(self, y: Any, steps: int = 1) -> np.ndarray:
         """``p(z_T+s | y_1..T)`` for s from 1 to ``steps``: ``[steps, k]`` or ``[n, steps, k]``.
@@ -183,8 +185,8 @@ class HiddenMarkovModel(BaumWelch, Bayesian, ParametricModel):
             OptionsError: If n is no positive integer.
         """
         _check_count("n", n)
-        draw = functools.partial(_sample_paths, random.key(seed, "hmm states"), n)
-        drawn: np.ndarray = self._each(y, draw, possible=True, axis=1)
+        key = random.key(seed, "hmm states")
+        drawn: np.ndarray = self._each(y, programs.sample_paths, key, n, axis=1)
         return drawn
 
     @property
@@ -222,20 +224,36 @@ class HiddenMarkovModel(BaumWelch, Bayesian, ParametricModel):
         return ClosedFormPredictive(self, distribution, states @ variances)
 
     def _each(
-        self, y: Any, function: Callable[..., tf.Tensor], possible: bool = False, axis: int = 0
+        self,
+        y: Any,
+        query: Callable[..., Found],
+        *more: Any,
+        possible: bool = True,
+        density: bool = False,
+        axis: int = 0,
     ) -> Any:
-        """Apply a function of the three tables of log probabilities; ``axis`` is of sequences."""
+        """Answer a query in kind.
+
+        Args:
+            y: Observations.
+            query: Of ``programs``.
+            *more: Its further arguments.
+            possible: Whether sequences of density zero are refused.
+            density: Whether to give the density beside the value.
+            axis: Of the value, that of sequences.
+        """
         arranged, single = self._arranged(y)
-        logs = self.logs(self._tensors(), tf.constant(arranged))
-        if possible:
-            impossible = np.flatnonzero(~np.isfinite(_log_prob(*logs)))
-            if impossible.size:
-                raise DataError(
-                    "The states of an impossible sequence have no distribution. Expected "
-                    f"p(y) > 0. Received: p(y) = 0 for sequence {impossible[0]}."
-                )
-        found: np.ndarray = function(*logs).numpy()
-        return found.take(0, axis) if single else found
+        found: Found = self._answer(query, self._tensors(), tf.constant(arranged), *more)
+        value, log_density = found.value.numpy(), found.density.numpy()
+        impossible = np.flatnonzero(~np.isfinite(log_density)) if possible else np.empty(0)
+        if impossible.size:
+            raise DataError(
+                "The states of an impossible sequence have no distribution. Expected "
+                f"p(y) > 0. Received: p(y) = 0 for sequence {impossible[0]}."
+            )
+        if single:
+            value, log_density = value.take(0, axis), log_density[0]
+        return (value, log_density) if density else value
 
     def _arranged(self, y: Any) -> tuple[np.ndarray, bool]:
         self.fitted()
@@ -264,50 +282,6 @@ def _marginal_mixture(states: np.ndarray, means: tf.Tensor, deviations: tf.Tenso
     normals = tfd.Normal(tf.transpose(means), tf.transpose(deviations))
     normals = tfd.BatchBroadcast(normals, probs.shape)
     return tfd.MixtureSameFamily(tfd.Categorical(probs=probs), normals)
-
-
-def _compiled(function: Callable[..., Any]) -> Any:
-    return tf.function(function, jit_compile=True, autograph=False, reduce_retracing=True)
-
-
-@_compiled
-def _log_prob(initial: tf.Tensor, transition: tf.Tensor, emission: tf.Tensor) -> tf.Tensor:
-    return forward_backward.log_likelihood(initial, transition, emission)
-
-
-@_compiled
-def _marginals(initial: tf.Tensor, transition: tf.Tensor, emission: tf.Tensor) -> tf.Tensor:
-    return forward_backward.smooth(initial, transition, emission).marginals
-
-
-@_compiled
-def _filtered(initial: tf.Tensor, transition: tf.Tensor, emission: tf.Tensor) -> tf.Tensor:
-    return tf.exp(forward_backward.forward(initial, transition, emission).filtered)
-
-
-@_compiled
-def _pair_marginals(initial: tf.Tensor, transition: tf.Tensor, emission: tf.Tensor) -> tf.Tensor:
-    messages = forward_backward.forward(initial, transition, emission)
-    ahead = forward_backward.backward(transition, emission, messages.increments)
-    return tf.exp(forward_backward.log_pairs(messages, ahead, transition, emission))
-
-
-@_compiled
-def _best_path(initial: tf.Tensor, transition: tf.Tensor, emission: tf.Tensor) -> tf.Tensor:
-    return viterbi(initial, transition, emission)[0]
-
-
-@_compiled
-def _best_value(initial: tf.Tensor, transition: tf.Tensor, emission: tf.Tensor) -> tf.Tensor:
-    return viterbi(initial, transition, emission)[1]
-
-
-@_compiled
-def _sample_paths(
-    key: tf.Tensor, n: int, initial: tf.Tensor, transition: tf.Tensor, emission: tf.Tensor
-) -> tf.Tensor:
-    """``[n, sequence, T]``."""
-    return paths.sample_posterior(initial, transition, emission, key, n)
 
 
 _sample_chain = tf.function(paths.sample_chain, jit_compile=True, autograph=False)

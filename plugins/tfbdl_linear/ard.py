@@ -18,10 +18,16 @@ from tfbdl import Capability
 from tfbdl.closed_form import ClosedFormPosterior
 from tfbdl.data import Dataset
 
-from . import relevance, roots
+from . import evidence, relevance, roots
 from .config import ArdOptions
 from .regression import BasisRegression
+from .ridge import Ridge, decompose
 from .solution import Solution
+
+AS_MANY = (
+    "{kept} columns are kept, which can fit any targets of {rows:g} rows: what is found of the "
+    "noise means little. Give beta, or more rows."
+)
 
 
 class Ard(BasisRegression):
@@ -34,7 +40,7 @@ class Ard(BasisRegression):
     capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.EXACT})
     default_engine: ClassVar[str] = "exact"
     options: ArdOptions
-    _converged = True
+    _notices: tuple[str, ...] = ()
 
     def condition(self, data: Dataset) -> ClosedFormPosterior:
         """Take in rows; the precisions are those of all rows so far.
@@ -44,7 +50,7 @@ class Ard(BasisRegression):
         """
         root, count = roots.extended(self.params, *self.columns_and_targets(data))
         known = {"root": root, "count": np.asarray(count)} | self.basis.state()
-        own, parts = self.options, self._parts_of(root)
+        own, parts = self.options, self._parts_of(root, count)
         found = relevance.search(
             parts.columns,
             parts.targets,
@@ -54,7 +60,7 @@ class Ard(BasisRegression):
             tolerance=own.tolerance,
             steps=own.steps,
         )
-        self._converged = found.converged
+        self._notices = self._notices_of(found, parts, count)
         self.assign(
             known
             | {
@@ -81,61 +87,68 @@ class Ard(BasisRegression):
         return self._solution.posterior()
 
     def figures(self) -> Mapping[str, float]:
-        """``log_evidence`` in nats, ``beta``, and how many columns are ``relevant``."""
+        """``log_evidence`` in nats, ``beta``, and how many columns are ``relevant``.
+
+        With ``intercept`` the evidence is the density of the N centred targets, as in ``linear``.
+        """
         params = self.fitted()
         return {
-            "log_evidence": self._weights.log_evidence,
+            "log_evidence": evidence.log_evidence(self._ridge.spectrum, 1.0, float(params["beta"])),
             "beta": float(params["beta"]),
             "relevant": float(params["relevant"].sum()),
         }
 
     def notices(self) -> list[str]:
-        """Of a search that was cut short, and of a model without columns."""
-        found = []
-        if not self._converged:
-            found.append(
-                f"The precisions were still moving after {self.options.steps} steps. Give the "
-                "model option steps a larger number, or tolerance."
-            )
-        if not self.params["relevant"].any():
-            found.append("No column is relevant: every weight is zero.")
-        return found
+        """Of a search that was cut short or has no end, and of a model without columns."""
+        return list(self._notices)
 
     def assign(self, params: Mapping[str, Any]) -> None:
         """Take these arrays for the fitted ones."""
-        for name in ("_solution", "_weights"):
+        for name in ("_solution", "_ridge"):
             self.__dict__.pop(name, None)
         super().assign(params)
 
-    def _parts_of(self, root: np.ndarray) -> roots.Centred:
-        return roots.parts(root, self.basis.num_columns, self.options.intercept)
+    def _notices_of(
+        self, found: relevance.Relevance, parts: roots.Centred, count: float
+    ) -> tuple[str, ...]:
+        notices = [found.notice] if found.notice else []
+        kept = int(np.isfinite(found.alpha).sum())
+        if self.options.beta is None and kept >= count - self.options.intercept > 0 < kept:
+            notices.append(AS_MANY.format(kept=kept, rows=count))
+        if not found.converged:
+            notices.append(
+                f"The precisions were still moving after {self.options.steps} steps. Give the "
+                "model option steps a larger number, or tolerance."
+            )
+        elif not found.notice and np.isinf(found.alpha).all():
+            notices.append("No column is relevant: every weight is zero.")
+        return (*notices, *roots.constant_columns(parts, count, self.options.intercept))
+
+    def _parts_of(self, root: np.ndarray, count: float) -> roots.Centred:
+        return roots.parts(root, self.basis.num_columns, self.options.intercept, count)
 
     @cached_property
-    def _weights(self) -> relevance.Posterior:
-        """Of the columns that are kept."""
-        params, parts = self.params, self._parts_of(self.params["root"])
-        kept = params["relevant"]
-        return relevance.posterior(
-            parts.columns[:, kept],
-            parts.targets,
-            params["alpha"][kept],
-            float(params["beta"]),
-            roots.counted(parts, float(params["count"]), self.options.intercept),
-        )
+    def _ridge(self) -> Ridge:
+        """Of the columns that are kept, each with its own precision: whitened, alpha is one."""
+        params, count = self.params, float(self.params["count"])
+        parts, kept = self._parts_of(params["root"], count), params["relevant"]
+        factor = np.diag(1.0 / np.sqrt(params["alpha"][kept]))
+        return decompose(parts.columns[:, kept], parts.targets, count, factor=factor)
 
     @cached_property
     def _solution(self) -> Solution:
-        parts, kept = self._parts_of(self.params["root"]), np.flatnonzero(self.params["relevant"])
+        count, beta = float(self.params["count"]), float(self.params["beta"])
+        parts = self._parts_of(self.params["root"], count)
+        kept = np.flatnonzero(self.params["relevant"])
         mean = np.zeros((self.basis.num_columns, self.num_targets))
-        covariance = np.zeros((len(mean), len(mean)))
-        mean[kept] = self._weights.mean
-        covariance[np.ix_(kept, kept)] = self._weights.covariance
+        root = np.zeros((len(mean), len(kept)))
+        mean[kept], root[kept] = self._ridge.mean(1.0, beta), self._ridge.root(1.0, beta)
         return Solution(
             model=self,
             mean=mean,
-            covariance=covariance,
+            root=root,
             column_means=parts.column_means,
             target_means=parts.target_means,
-            count=float(self.params["count"]),
-            beta=float(self.params["beta"]),
+            count=count,
+            beta=beta,
         )

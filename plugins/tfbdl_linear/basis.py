@@ -49,7 +49,7 @@ class Basis:
     @property
     def at_rows(self) -> bool:
         """Whether a function stands at each of some rows."""
-        return self.options.basis == "gaussian" and self.options.centers == "rows"
+        return self.options.at_rows
 
     @property
     def num_columns(self) -> int:
@@ -146,7 +146,7 @@ def make_basis(options: BasisOptions, info: DataInfo) -> Basis:
     d = int(shape[0] or 0) if shape else 1
     mean, std = (np.asarray(moment or [], np.float64) for moment in (info.x_mean, info.x_std))
     spread = options.basis in ("sigmoid", "fourier") or (
-        options.basis == "gaussian" and options.centers == "grid"
+        options.basis == "gaussian" and not options.at_rows
     )
     if (options.standardize or (spread and options.domain is None)) and not len(mean):
         raise DataError(

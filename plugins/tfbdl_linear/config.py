@@ -28,11 +28,6 @@ class BasisOptions(Config):
         description="Functions of each input in the gaussian and sigmoid bases; pairs of sine and "
         "cosine in the fourier basis.",
     )
-    centers: Literal["grid", "rows"] = Field(
-        "grid",
-        description="Where gaussian functions stand: evenly along each input, or at each training "
-        "row (of all inputs, as in the relevance vector machine; engine exact).",
-    )
     width: float | None = Field(
         None,
         gt=0,
@@ -64,12 +59,36 @@ class BasisOptions(Config):
             len(self.domain) == 2 and self.domain[0] < self.domain[1]
         ):
             raise ValueError(f"domain must be two numbers that rise, not {self.domain}")
+        return self
+
+    @property
+    def at_rows(self) -> bool:
+        """Whether a function stands at each training row."""
+        return False
+
+
+class RegressionOptions(BasisOptions):
+    """The columns of a regression, which may stand at rows."""
+
+    centers: Literal["grid", "rows"] = Field(
+        "grid",
+        description="Where gaussian functions stand: evenly along each input, or at each training "
+        "row (of all inputs, as in the relevance vector machine; engine exact).",
+    )
+
+    @pydantic.model_validator(mode="after")
+    def _gaussian_at_rows(self) -> RegressionOptions:
         if self.centers == "rows" and self.basis != "gaussian":
             raise ValueError(f"centers='rows' is for basis='gaussian', not {self.basis!r}")
         return self
 
+    @property
+    def at_rows(self) -> bool:
+        """Whether a function stands at each training row."""
+        return self.centers == "rows"
 
-class LinearOptions(BasisOptions):
+
+class LinearOptions(RegressionOptions):
     """Of Bayesian linear regression in closed form."""
 
     alpha: float | None = Field(
@@ -100,7 +119,7 @@ class LinearOptions(BasisOptions):
         return self
 
 
-class LinearFullOptions(BasisOptions):
+class LinearFullOptions(RegressionOptions):
     """Of linear regression with gamma priors over both precisions."""
 
     a0: float = Field(1e-6, gt=0, description="Shape of the gamma prior of alpha.")
@@ -109,7 +128,7 @@ class LinearFullOptions(BasisOptions):
     d0: float = Field(1e-6, gt=0, description="Rate of the gamma prior of beta.")
 
 
-class ArdOptions(BasisOptions):
+class ArdOptions(RegressionOptions):
     """Of linear regression with a prior precision for each column."""
 
     beta: float | None = Field(None, gt=0, description="Precision of the noise; none: by evidence.")

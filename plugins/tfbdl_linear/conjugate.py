@@ -65,6 +65,8 @@ class Conjugate(ParametricModel):
         x = self._rows(data.x)
         family = self._family_for(x)
         family.check(x)
+        if self.params:
+            family.check_later()
         before = self._hyperparameters() or family.prior(x)
         after = family.update(before, x)
         evidence = family.log_evidence(before, x) + float(self.params.get(EVIDENCE, 0.0))
@@ -132,7 +134,13 @@ class Conjugate(ParametricModel):
         """Rows ``[n, d]`` in float64."""
         if isinstance(x, Mapping):
             raise DataError(f"conjugate takes one array. Received: a mapping of {', '.join(x)}.")
-        rows = np.asarray(x, np.float64)
+        try:
+            rows = np.asarray(x, np.float64)
+        except (TypeError, ValueError):
+            raise DataError(
+                "Expected finite numbers of shape [n, d] or [n]. "
+                f"Received: {type(x).__name__} {np.array2string(np.asarray(x), threshold=4)}."
+            ) from None
         rows = rows[:, np.newaxis] if rows.ndim == 1 else rows
         if rows.ndim != 2 or not np.isfinite(rows).all():
             raise DataError(

@@ -63,7 +63,18 @@ class BetaBinomial(Family):
         return tfd.BetaBinomial(count, tf.constant(params["alpha"]), tf.constant(params["beta"]))
 
 
-class DirichletMultinomial(Family):
+class Dirichlet(Family):
+    """What the two families with a Dirichlet prior share."""
+
+    def log_normalizer(self, params: Mapping[str, np.ndarray]) -> float:
+        alpha = params["alpha"]
+        return float(special.gammaln(alpha).sum() - special.gammaln(alpha.sum()))
+
+    def posterior(self, params: Mapping[str, np.ndarray]) -> ClosedFormPosterior:
+        return ClosedFormPosterior.of({"probs": tfd.Dirichlet(tf.constant(params["alpha"]))})
+
+
+class DirichletMultinomial(Dirichlet):
     """Rows of counts over the columns, of which the sums may differ."""
 
     def prior(self, x: np.ndarray) -> Arrays:
@@ -75,15 +86,8 @@ class DirichletMultinomial(Family):
     def update(self, params: Mapping[str, np.ndarray], x: np.ndarray) -> Arrays:
         return {"alpha": params["alpha"] + x.sum(axis=0)}
 
-    def log_normalizer(self, params: Mapping[str, np.ndarray]) -> float:
-        alpha = params["alpha"]
-        return float(special.gammaln(alpha).sum() - special.gammaln(alpha.sum()))
-
     def log_base(self, x: np.ndarray) -> np.ndarray:
         return special.gammaln(x.sum(axis=1) + 1) - special.gammaln(x + 1).sum(axis=1)
-
-    def posterior(self, params: Mapping[str, np.ndarray]) -> ClosedFormPosterior:
-        return ClosedFormPosterior.of({"probs": tfd.Dirichlet(tf.constant(params["alpha"]))})
 
     def log_prob(self, params: Mapping[str, np.ndarray], x: np.ndarray) -> np.ndarray:
         """Of each row given its sum."""
@@ -102,7 +106,7 @@ class DirichletMultinomial(Family):
         return np.asarray(predictive.sample(n, seed=key))
 
 
-class DirichletCategorical(Family):
+class DirichletCategorical(Dirichlet):
     """Categories 0, 1, ..., K - 1 in one column."""
 
     def prior(self, x: np.ndarray) -> Arrays:
@@ -111,25 +115,31 @@ class DirichletCategorical(Family):
                 "dirichlet_categorical is for one column of categories. For rows of counts use "
                 f"family='dirichlet_multinomial'. Received: {self.dim} columns."
             )
-        length = np.size(self.options.alpha) if np.ndim(self.options.alpha) else None  # type: ignore[arg-type]
-        known = self.options.categories or length
-        return {"alpha": self.positive("alpha", (int(known or max(x.max() + 1, 2)),))}
+        known = self._categories or int(max(x.max() + 1, 2))
+        return {"alpha": self.positive("alpha", (known,))}
+
+    @property
+    def _categories(self) -> int | None:
+        """As the options give them."""
+        alpha = np.asarray(0.0 if self.options.alpha is None else self.options.alpha)
+        return self.options.categories or (len(alpha) if alpha.ndim else None)
 
     def check(self, x: np.ndarray) -> None:
         require_counts(x, self.options.family)
 
+    def check_later(self) -> None:
+        if self._categories is None:
+            raise OptionsError(
+                "How many categories there are must be given where rows come in turn, since those "
+                "of the first need not hold all. Expected the option categories=, or one alpha "
+                "for each. Received: neither."
+            )
+
     def update(self, params: Mapping[str, np.ndarray], x: np.ndarray) -> Arrays:
         return {"alpha": params["alpha"] + self._counts(params, x)}
 
-    def log_normalizer(self, params: Mapping[str, np.ndarray]) -> float:
-        alpha = params["alpha"]
-        return float(special.gammaln(alpha).sum() - special.gammaln(alpha.sum()))
-
     def log_base(self, x: np.ndarray) -> np.ndarray:
         return np.zeros(len(x))
-
-    def posterior(self, params: Mapping[str, np.ndarray]) -> ClosedFormPosterior:
-        return ClosedFormPosterior.of({"probs": tfd.Dirichlet(tf.constant(params["alpha"]))})
 
     def log_prob(self, params: Mapping[str, np.ndarray], x: np.ndarray) -> np.ndarray:
         self._counts(params, x)

@@ -48,6 +48,13 @@ class Family(abc.ABC):
             DataError: If there are any.
         """
 
+    def check_later(self) -> None:  # noqa: B027 - most families take rows in turn
+        """Refuse rows that come after others, where the first alone fixed the prior.
+
+        Raises:
+            OptionsError: If the prior depends on all rows.
+        """
+
     @abc.abstractmethod
     def update(self, params: Mapping[str, np.ndarray], x: np.ndarray) -> Arrays:
         """The hyperparameters of the posterior given the rows ``x [n, d]``."""

@@ -21,6 +21,7 @@ from tfbdl.closed_form import ClosedFormPosterior
 from tfbdl.errors import OptionsError
 
 from .conjugate_family import Arrays, Family
+from .priors import prior_factor
 
 tfd = tfp.distributions
 
@@ -35,21 +36,16 @@ class NormalInverseWishart(Family):
     def prior(self, x: np.ndarray) -> Arrays:
         d, options = self.dim, self.options
         nu = d + 2.0 if options.nu0 is None else options.nu0
-        S = np.eye(d) if options.S0 is None else np.asarray(options.S0, np.float64)
         if nu <= d - 1:
             raise OptionsError(
                 f"nu0 must be above {d - 1} for {d} columns (columns less one). Received: {nu:g}."
             )
-        if S.shape != (d, d) or not np.allclose(S, S.T) or np.linalg.eigvalsh(S)[0] <= 0:
-            raise OptionsError(
-                f"S0 must be symmetric with positive eigenvalues, of shape [{d}, {d}]. "
-                f"Received: {np.array2string(S, threshold=16)}."
-            )
+        factor = prior_factor(options.S0, d)
         return {
             "mean": self.given("m0", 0.0, (d,)),
             "kappa": np.asarray(1.0 if options.kappa0 is None else options.kappa0),
             "nu": np.asarray(nu),
-            "scale": S,
+            "scale": np.eye(d) if factor is None else np.asarray(options.S0, np.float64),
         }
 
     def check(self, x: np.ndarray) -> None:

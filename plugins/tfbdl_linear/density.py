@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,30 +17,20 @@ import tensorflow_probability as tfp
 from tfbdl import random
 from tfbdl.protocols import Site
 
+from . import evidence, roots
+from .priors import Hyperprior, WeightPrior
 from .regression import BasisRegression
+from .ridge import decompose
 
 tfb, tfd = tfp.bijectors, tfp.distributions
 
-Hyperprior = float | tuple[float, float]
-"""A precision, or shape and rate of its gamma prior."""
-
-
-@dataclass(frozen=True)
-class WeightPrior:
-    """``w ~ N(mean, covariance / alpha)``, or ``/ (alpha beta)`` if ``scaled``.
-
-    Attributes:
-        mean: ``[M]``.
-        factor: L with ``L L' = covariance``, ``[M, M]``; None: the identity.
-        alpha, beta: Each a number or shape and rate.
-        scaled: Whether the covariance is divided by beta too.
-    """
-
-    mean: np.ndarray
-    factor: np.ndarray | None
-    alpha: Hyperprior
-    beta: Hyperprior
-    scaled: bool = False
+VAGUE = 1e-2
+"""A gamma prior of a lesser shape cannot be meant to hold a precision by itself."""
+RAN_AWAY = (
+    "At the mode of weights and precisions together {name} = {value:.3g} is held by its prior "
+    "alone: {why}. The normal there says little of the posterior. Give {name}, or take another "
+    "engine."
+)
 
 
 class JointDensity(BasisRegression):
@@ -87,6 +76,45 @@ class JointDensity(BasisRegression):
                 start[site.name] = tf.exp(jitter) if site.name == "alpha" else 0.01 * jitter
         return start
 
+    def mode_start(self, batch: Any) -> dict[str, tf.Tensor]:
+        """The ridge solution: weights at precisions on the scale of the data.
+
+        The joint density of weights and precisions has, beside the mode that is sought, one at
+        zero weights where alpha is as large as its prior lets it be.
+        """
+        prior, (columns, targets) = self.weight_prior(), self._rows_of(batch)
+        centred = roots.centred(columns, targets, self.options.intercept)
+        rows = len(columns) - float(self.options.intercept)
+        found = decompose(centred.columns, centred.targets, rows, prior.mean, prior.factor)
+        alpha, beta = _near_evidence(found.spectrum, prior)
+        weights = found.mean(alpha, 1.0 if prior.scaled else beta)
+        level = centred.target_means - centred.column_means @ weights
+        start = {"weights": weights, "intercept": level, "alpha": alpha, "beta": beta}
+        return {
+            site.name: tf.constant(np.reshape(start[site.name], site.shape), self.dtype)
+            for site in self.sites
+        }
+
+    def mode_notices(self, params: Mapping[str, tf.Tensor], batch: Any) -> list[str]:
+        """Of precisions that at a mode are held by their vague priors, not by the data."""
+        prior, beta = self.weight_prior(), float(self.noise_precision(params))
+        columns, targets = self._rows_of(batch)
+        weights = np.asarray(params["weights"], np.float64).reshape(columns.shape[1], -1)
+        misfit = float(((targets - self.outputs(params, batch[0]).numpy()) ** 2).sum())
+        centred = weights - prior.mean[:, np.newaxis]
+        if prior.factor is not None:
+            centred = np.linalg.solve(prior.factor, centred)
+        squares = float((centred**2).sum()) * (beta if prior.scaled else 1.0)
+        held = {
+            "alpha": (prior.alpha, squares, "it grew as the weights vanished"),
+            "beta": (prior.beta, misfit, "it grew as the noise vanished"),
+        }
+        return [
+            RAN_AWAY.format(name=name, value=float(params[name]), why=why)
+            for name, (hyper, sum_of_squares, why) in held.items()
+            if isinstance(hyper, tuple) and hyper[0] < VAGUE and 0.5 * sum_of_squares < hyper[1]
+        ]
+
     def log_joint(self, params: Mapping[str, tf.Tensor], batch: Any) -> tf.Tensor:
         """``log_prior(params) + num_data * mean(log_lik)``, in nats, without Jacobians."""
         x, y = batch
@@ -124,6 +152,12 @@ class JointDensity(BasisRegression):
         each = size * (tf.math.log(precision) - math.log(2.0 * math.pi)) - log_det
         return 0.5 * (self.num_targets * each - precision * tf.reduce_sum(centred**2))
 
+    def _rows_of(self, batch: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Columns ``[n, M]`` and targets ``[n, k]`` in float64."""
+        x, y = batch
+        columns = self.design(x).numpy().astype(np.float64)
+        return columns, np.asarray(y, np.float64).reshape(len(columns), -1)
+
     @property
     def _y_std(self) -> tuple[float, ...] | None:
         return None if self.info is None else self.info.y_std
@@ -131,3 +165,20 @@ class JointDensity(BasisRegression):
 
 def _value(name: str, value: Hyperprior, params: Mapping[str, tf.Tensor], dtype: str) -> tf.Tensor:
     return params[name] if isinstance(value, tuple) else tf.constant(value, dtype)
+
+
+def _near_evidence(data: evidence.Spectrum, prior: WeightPrior) -> tuple[float, float]:
+    """Precisions of the largest evidence; where it has none, as large as the data are."""
+    alpha, beta = (None if isinstance(v, tuple) else v for v in (prior.alpha, prior.beta))
+    if prior.scaled:
+        c0, d0 = prior.beta if isinstance(prior.beta, tuple) else (1.0, 1.0)
+        found = evidence.largest_conjugate_evidence(data, c0, d0)
+        alpha = found.alpha if alpha is None else alpha
+        rate = evidence.conjugate_rate(data, alpha, d0)
+        return alpha, evidence.conjugate_shape(data, c0) / rate
+    found = evidence.largest_evidence(data, alpha, beta)
+    if not found.notice:
+        return found.alpha, found.beta
+    unit = max(data.rows, 1.0) * data.targets / data.total if data.total > 0.0 else 1.0
+    size = float((data.values**2).sum()) / max(data.rows, 1.0) / data.columns
+    return alpha or unit * max(size, np.finfo(float).tiny), beta or unit

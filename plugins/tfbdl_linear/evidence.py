@@ -18,9 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import optimize, special
 
-STEPS = 10_000
-TOLERANCE = 1e-12
-EVERY = 10  # steps of a fixed point before one that looks ahead
+STEP = 0.25  # of the grid over the logarithm of a precision
 LARGEST = 1e12
 """Ratio to the scale of the data at which a precision counts as infinite."""
 LOG_2PI = math.log(2.0 * math.pi)
@@ -31,12 +29,17 @@ NO_SIGNAL = (
 )
 NO_NOISE = (
     "The evidence is largest as the noise vanishes, since the columns fit the targets exactly: "
-    "beta grew without end and was stopped. Give beta, or use noise_prior='gamma'."
+    "beta grew without end and was stopped. Give beta, or use linear with noise_prior='gamma'."
 )
 NO_VARIATION = (
-    "The targets do not vary, so that their evidence says nothing of alpha and beta, which stay "
-    "at one. Give both, or more rows."
+    "The targets do not vary, so that their evidence says nothing of alpha and beta: those that "
+    "were not given are one. Give both, or more rows."
 )
+UNDETERMINED = (
+    "The rows are too few to tell weights from noise: the evidence is the same for every share of "
+    "either. alpha and beta give each a half; give both, or more rows."
+)
+FLAT = 1e-3  # nats
 
 
 class Spectrum(NamedTuple):
@@ -99,7 +102,11 @@ def effective_parameters(data: Spectrum, alpha: float, beta: float) -> float:
 
 
 def largest_evidence(data: Spectrum, alpha: float | None, beta: float | None) -> Precisions:
-    """The fixed point of Bishop 2006, (3.92) and (3.95); a precision that is given stays.
+    """Where the evidence is largest of all: the best root of Bishop 2006, (3.92) and (3.95).
+
+    With one precision given, or the best beta for each ratio ``alpha / beta``, the evidence is a
+    function of one number. Each of its maxima is bracketed on a grid and refined; the highest is
+    kept, which a fixed point begun at one place may miss.
 
     Args:
         data: Columns and targets.
@@ -108,49 +115,88 @@ def largest_evidence(data: Spectrum, alpha: float | None, beta: float | None) ->
     """
     if alpha is not None and beta is not None:
         return Precisions(alpha, beta)
-    k, size = data.targets, max(float((data.values**2).sum()), np.finfo(float).tiny)
-    if data.total <= 1e-300 or not len(data.values):
-        flat = data.rows * k / data.total if data.total > 1e-300 and beta is None else 1.0
-        notice = NO_VARIATION if data.total <= 1e-300 else NO_SIGNAL
-        return Precisions(alpha or 1.0, beta or flat, notice)
-    unit = data.rows * k / data.total  # one over the mean square of the targets
-    new_alpha = alpha or unit * size / data.columns / data.rows
-    new_beta = beta or unit
-    before = np.zeros(2)
-    for step in range(STEPS):
-        old_alpha, old_beta = new_alpha, new_beta
-        gamma = effective_parameters(data, old_alpha, old_beta)
-        if alpha is None:
-            squares = _squared_weights(data, old_alpha, old_beta)
-            new_alpha = k * gamma / max(squares, 1e-300)  # (3.92)
-            if new_alpha > LARGEST * unit * size / data.rows:
-                return Precisions(old_alpha, old_beta, NO_SIGNAL)
-        if beta is None:
-            misfit = max(_misfit(data, old_alpha, old_beta), 1e-300)
-            new_beta = k * max(data.rows - gamma, 1e-12) / misfit  # (3.95)
-            if new_beta > LARGEST * unit:
-                return Precisions(old_alpha, old_beta, NO_NOISE)
-        change = np.log([new_alpha / old_alpha, new_beta / old_beta])
-        if np.abs(change).sum() < TOLERANCE:
-            break
-        if step % EVERY == EVERY - 1:
-            far = np.exp(extrapolation(change, before)) * (new_alpha, new_beta)
-            if log_evidence(data, *far) > log_evidence(data, new_alpha, new_beta):
-                new_alpha, new_beta = map(float, far)
-        before = change
-    return Precisions(new_alpha, new_beta)
+    if data.total <= 1e-300 or data.rows <= 0.0:
+        return Precisions(alpha or 1.0, beta or 1.0, NO_VARIATION)
+    unit = data.rows * data.targets / data.total  # one over the mean square of the targets
+    if not data.values.any():
+        return Precisions(alpha or 1.0, beta or unit, NO_SIGNAL)
+    path = _Path(data, alpha, beta, LARGEST * unit)
+    grid = np.arange(*path.ends, STEP)
+    slopes = np.array([path.slope(point) for point in grid])
+    tops = [
+        optimize.brentq(path.slope, grid[i], grid[i + 1], xtol=1e-13)
+        for i in np.flatnonzero((slopes[:-1] > 0.0) & (slopes[1:] <= 0.0))
+    ]
+    last = float(grid[-1])
+    if slopes[-1] > 0.0 or not tops:
+        tops.append(last)
+    best = max(tops, key=path.height)
+    middle = path.middle
+    if np.ptp([path.height(point) for point in (middle - 3.0, middle, best, last)]) < FLAT:
+        return Precisions(*path.precisions(middle), UNDETERMINED)
+    found = path.precisions(best)
+    notice = ""
+    if beta is None and found[1] >= 0.999 * path.cap:
+        notice = NO_NOISE
+    elif alpha is None and best == last:
+        notice = NO_SIGNAL
+    return Precisions(*found, notice)
 
 
-def extrapolation(change: np.ndarray, before: np.ndarray) -> np.ndarray:
-    """How much further a sequence will go whose last two changes were these, were they geometric.
+class _Path(NamedTuple):
+    """The line along which the evidence is largest, by the logarithm of a precision or ratio."""
 
-    References:
-        Aitken 1926, the delta-squared process; each element by itself, and at most 49 changes.
-    """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.where(before == 0.0, 0.0, change / before)
-    ratio = np.clip(ratio, 0.0, 0.98)
-    return change * ratio / (1.0 - ratio)
+    data: Spectrum
+    alpha: float | None
+    beta: float | None
+    cap: float  # of a beta that is sought
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Where the evidence rises, and beyond which it is flat to rounding."""
+        data, squares = self.data, self.data.values[self.data.values > 0.0] ** 2
+        if self.alpha is not None:  # below, (3.95) cannot be met
+            low = min(1e-3 * self.cap / LARGEST, 1e-6 * self.alpha / float(squares.max()))
+            return math.log(low), math.log(self.cap) + STEP
+        # below, alpha m'm < k gamma: (3.92) cannot be met
+        noise = max(self.cap, self.beta or 0.0)
+        low = math.log(float(squares.min()) / noise / data.total * data.targets * len(squares))
+        high = math.log(LARGEST * float(squares.max()))
+        shift = 0.0 if self.beta is None else math.log(self.beta)
+        return low + shift - 2.0, high + shift
+
+    @property
+    def middle(self) -> float:
+        """Where the longest direction is half determined: beta s^2 = alpha."""
+        longest = 2.0 * math.log(float(self.data.values.max()))
+        if self.alpha is not None:
+            return math.log(self.alpha) - longest
+        return longest + (0.0 if self.beta is None else math.log(self.beta))
+
+    def precisions(self, point: float) -> tuple[float, float]:
+        """Of weights and noise there: alpha and beta."""
+        if self.alpha is not None:
+            return self.alpha, min(math.exp(point), self.cap)
+        if self.beta is not None:
+            return math.exp(point), self.beta
+        ratio = math.exp(point)
+        residual = conjugate_rate(self.data, ratio, 0.0) * 2.0
+        # (3.95) at the ratio: k N / (misfit + ratio m'm)
+        beta = self.data.targets * self.data.rows / residual if residual > 0.0 else math.inf
+        beta = min(beta, self.cap)
+        return ratio * beta, beta
+
+    def slope(self, point: float) -> float:
+        """The derivative of the evidence by the logarithm of what is sought."""
+        data, (alpha, beta) = self.data, self.precisions(point)
+        gamma = effective_parameters(data, alpha, beta)
+        if self.alpha is None:  # zero at (3.92)
+            return data.targets * gamma - alpha * _squared_weights(data, alpha, beta)
+        return data.targets * (data.rows - gamma) - beta * _misfit(data, alpha, beta)  # (3.95)
+
+    def height(self, point: float) -> float:
+        """The evidence there."""
+        return log_evidence(self.data, *self.precisions(point))
 
 
 def conjugate_rate(data: Spectrum, alpha: float, d0: float) -> float:
@@ -188,6 +234,9 @@ def largest_conjugate_evidence(data: Spectrum, c0: float, d0: float) -> Precisio
         grid = np.linspace(scale - 40.0, scale + 28.0, 137)
         heights = [conjugate_log_evidence(data, math.exp(point), c0, d0) for point in grid]
         best = int(np.argmax(heights))
+        if np.ptp(heights) < FLAT:
+            shape, rate = conjugate_shape(data, c0), conjugate_rate(data, math.exp(scale), d0)
+            return Precisions(math.exp(scale), shape / rate, UNDETERMINED)
         low, high = float(grid[max(best - 1, 0)]), float(grid[min(best + 1, len(grid) - 1)])
         notice = NO_SIGNAL if best == len(grid) - 1 else ""
         slope = functools.partial(_conjugate_slope, data, c0=c0, d0=d0)

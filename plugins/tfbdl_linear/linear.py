@@ -16,12 +16,12 @@ import numpy as np
 from tfbdl import Capability
 from tfbdl.closed_form import ClosedFormPosterior
 from tfbdl.data import Dataset
-from tfbdl.errors import OptionsError
 
-from . import evidence, roots
+from . import evidence, priors, ridge, roots
 from .config import LinearOptions
-from .density import JointDensity, WeightPrior
-from .solution import GammaPosterior, Solution
+from .density import JointDensity
+from .priors import WeightPrior
+from .solution import TOO_FEW, GammaPosterior, Solution
 
 
 class Linear(JointDensity):
@@ -43,7 +43,7 @@ class Linear(JointDensity):
 
         Raises:
             DataError: If the rows are none of a regression, or not like those before.
-            OptionsError: If m0 or S0 do not fit the columns.
+            OptionsError: If m0 or S0 do not fit the columns, or columns at rows come in turn.
         """
         root, count = roots.extended(self.params, *self.columns_and_targets(data))
         self._learn(root, count)
@@ -60,9 +60,15 @@ class Linear(JointDensity):
         return self._posterior
 
     def figures(self) -> Mapping[str, float]:
-        """``log_evidence`` (nats), ``alpha``, ``beta`` and ``gamma`` (Bishop 2006, 3.86, 3.91)."""
+        """``log_evidence`` (nats), ``alpha``, ``beta`` and ``gamma`` (Bishop 2006, 3.86, 3.91).
+
+        With ``intercept`` the evidence is the density of the N centred targets, as in
+        scikit-learn's BayesianRidge; with ``noise_prior='gamma'`` the intercept is integrated out
+        under its flat prior. The engine ``laplace`` gives ``k log(2 pi / (N beta)) / 2`` more than
+        the former, the integral over the intercept: the two are not to be compared.
+        """
         alpha, beta = float(self.fitted()["alpha"]), float(self.fitted()["beta"])
-        data = self._spectrum
+        data = self._ridge.spectrum
         if self._conjugate:
             own = self.options
             figures = {
@@ -80,17 +86,11 @@ class Linear(JointDensity):
         return figures | free | {"beta": beta}
 
     def notices(self) -> list[str]:
-        """Of a search without an end, and of columns that do not vary."""
+        """Of a search without an end, noise without a variance, and columns that do not vary."""
         found = [self._notice] if self._notice else []
-        lengths = np.linalg.norm(self._parts.columns, axis=0)
-        still = [str(i) for i in np.flatnonzero(lengths == 0.0)]
-        if still and self._count > 1:
-            what = "do not vary" if self.options.intercept else "are zero"
-            listed = ", ".join(still[:10]) + (", ..." if len(still) > 10 else "")
-            found.append(
-                f"Columns {what} over the rows, so that their weights keep the prior: {listed}."
-            )
-        return found
+        if np.isinf(self._solution.noise_variance):
+            found.append(TOO_FEW.format(rows=self._count))
+        return found + roots.constant_columns(self._parts, self._count, self.options.intercept)
 
     def weight_prior(self) -> WeightPrior:
         """The prior of the closed form.
@@ -107,7 +107,7 @@ class Linear(JointDensity):
     def assign(self, params: Mapping[str, Any]) -> None:
         """Take these arrays for the fitted ones."""
         new = params.get("root") is not self.params.get("root")
-        for name in ("_posterior", *(("_parts", "_spectrum", "_decomposition") if new else ())):
+        for name in ("_solution", "_posterior", *(("_parts", "_ridge") if new else ())):
             self.__dict__.pop(name, None)
         super().assign(params)
 
@@ -117,10 +117,11 @@ class Linear(JointDensity):
         own = self.options
         known = {"root": root, "count": np.asarray(count)} | self.basis.state()
         self.assign(known)
-        data = self._spectrum
+        data = self._ridge.spectrum
         given = 1.0 if own.S0 is not None else own.alpha
         if not self._conjugate:
-            found = evidence.largest_evidence(data, given, own.beta)
+            counted = roots.counted(self._parts, count, own.intercept)
+            found = evidence.largest_evidence(data._replace(rows=counted), given, own.beta)
         elif given is None:
             found = evidence.largest_conjugate_evidence(data, own.c0, own.d0)
         else:
@@ -128,35 +129,26 @@ class Linear(JointDensity):
             found = evidence.Precisions(given, evidence.conjugate_shape(data, own.c0) / rate)
         self._notice = found.notice
         self.assign(known | {"alpha": np.asarray(found.alpha), "beta": np.asarray(found.beta)})
-        solution = self._solve()
+        solution = self._solution
         learned = {"weights": solution.mean.reshape(-1, *self.target_shape)}
         if own.intercept:
             learned["intercept"] = solution.intercept.reshape(self.target_shape)
         self.assign(self.params | learned)
 
-    def _solve(self) -> Solution:
-        """``N(m_N, S_N)`` (Bishop 2006, 3.50 and 3.51) through the singular values."""
+    @cached_property
+    def _solution(self) -> Solution:
+        """``N(m_N, S_N)`` (Bishop 2006, 3.50 and 3.51)."""
         alpha, beta = float(self.params["alpha"]), float(self.params["beta"])
-        precision = 1.0 if self._conjugate else beta
-        values, right = self._spectrum.values, self._decomposition
-        curvature = alpha + precision * values**2
-        gain = precision * values / curvature
-        mean = right.T @ (gain[:, np.newaxis] * self._spectrum.projected)
-        # S_N = (I - V' diag(...) V) / alpha, which needs no more columns than there are rows
-        shrinkage = precision * values**2 / curvature
-        covariance = (np.eye(len(self._m0)) - (right.T * shrinkage) @ right) / alpha
-        if self._factor is not None:
-            mean = self._factor @ mean
-            covariance = self._factor @ covariance @ self._factor.T
         noise: float | GammaPosterior = beta
         if self._conjugate:
-            rate = evidence.conjugate_rate(self._spectrum, alpha, self.options.d0)
-            shape = evidence.conjugate_shape(self._spectrum, self.options.c0)
+            rate = evidence.conjugate_rate(self._ridge.spectrum, alpha, self.options.d0)
+            shape = evidence.conjugate_shape(self._ridge.spectrum, self.options.c0)
             noise = GammaPosterior(shape=shape, rate=rate)
+        precision = 1.0 if self._conjugate else beta
         return Solution(
             model=self,
-            mean=mean + self._m0[:, np.newaxis],
-            covariance=0.5 * (covariance + covariance.T),
+            mean=self._ridge.mean(alpha, precision),
+            root=self._ridge.root(alpha, precision),
             column_means=self._parts.column_means,
             target_means=self._parts.target_means,
             count=self._count,
@@ -166,39 +158,23 @@ class Linear(JointDensity):
 
     @cached_property
     def _posterior(self) -> ClosedFormPosterior:
-        return self._solve().posterior()
+        return self._solution.posterior()
 
     @cached_property
     def _parts(self) -> roots.Centred:
-        root = self.fitted()["root"]
-        return roots.parts(root, self.basis.num_columns, self.options.intercept)
+        params = self.fitted()
+        return roots.parts(
+            params["root"], self.basis.num_columns, self.options.intercept, self._count
+        )
 
     @cached_property
-    def _decomposition(self) -> np.ndarray:
-        """V' of the (whitened) columns; with it the spectrum is made."""
-        columns, targets = self._parts.columns, self._parts.targets
-        shifted = targets - (columns @ self._m0)[:, np.newaxis]
-        whitened = columns if self._factor is None else columns @ self._factor
-        left, values, right = np.linalg.svd(whitened, full_matrices=False)
-        floor = np.finfo(float).eps * max(whitened.shape) * values.max(initial=0.0)
-        projected = left.T @ shifted
-        if self._conjugate:  # the intercept is integrated out
-            rows = self._count - float(self.options.intercept)
-        else:
-            rows = roots.counted(self._parts, self._count, self.options.intercept)
-        self.__dict__["_spectrum"] = evidence.Spectrum(
-            values=np.where(values > floor, values, 0.0),
-            projected=projected,
-            outside=float(((shifted - left @ projected) ** 2).sum()),
-            rows=rows,
-            columns=whitened.shape[1],
+    def _ridge(self) -> ridge.Ridge:
+        # of normal-inverse-gamma the intercept is integrated out
+        out = float(self._conjugate and self.options.intercept)
+        parts = self._parts
+        return ridge.decompose(
+            parts.columns, parts.targets, self._count - out, self._m0, self._factor
         )
-        return right
-
-    @property
-    def _spectrum(self) -> evidence.Spectrum:
-        self._decomposition  # noqa: B018 - computing it stores the spectrum
-        return self.__dict__["_spectrum"]
 
     @property
     def _conjugate(self) -> bool:
@@ -211,35 +187,9 @@ class Linear(JointDensity):
     @cached_property
     def _m0(self) -> np.ndarray:
         """The prior mean ``[M]``."""
-        size = self.basis.num_columns
-        return np.zeros(size) if self.options.m0 is None else _shaped(
-            "m0", self.options.m0, (size,)
-        )  # fmt: skip
+        return priors.prior_mean(self.options.m0, self.basis.num_columns)
 
     @cached_property
     def _factor(self) -> np.ndarray | None:
         """L with ``L L' = S0``; None where the prior covariance is the identity."""
-        if self.options.S0 is None:
-            return None
-        size = self.basis.num_columns
-        covariance = _shaped("S0", self.options.S0, (size, size))
-        try:
-            if not np.allclose(covariance, covariance.T, rtol=1e-8, atol=0.0):
-                raise np.linalg.LinAlgError
-            return np.linalg.cholesky(covariance)
-        except np.linalg.LinAlgError:
-            raise OptionsError(
-                "S0 must be a covariance: symmetric, with eigenvalues above 0. Received: "
-                f"eigenvalues of its symmetric part from "
-                f"{np.linalg.eigvalsh(0.5 * (covariance + covariance.T))[0]:.4g}."
-            ) from None
-
-
-def _shaped(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
-    array = np.asarray(value, np.float64)
-    if array.shape != shape:
-        raise OptionsError(
-            f"{name} must have the shape {list(shape)}, as many as there are columns. "
-            f"Received: {list(array.shape)}."
-        )
-    return array
+        return priors.prior_factor(self.options.S0, self.basis.num_columns)

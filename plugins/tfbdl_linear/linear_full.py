@@ -21,10 +21,12 @@ from tfbdl.data import Dataset
 from tfbdl.errors import OptionsError
 from tfbdl.protocols import Conditional
 
-from . import mean_field
+from . import evidence, mean_field, roots
 from .config import LinearFullOptions
-from .density import JointDensity, WeightPrior
-from .solution import GammaPosterior, Solution
+from .density import VAGUE, JointDensity
+from .priors import WeightPrior
+from .ridge import decompose
+from .solution import TOO_FEW, GammaPosterior, Solution
 
 tfd = tfp.distributions
 Tensors = Mapping[str, tf.Tensor]
@@ -33,8 +35,9 @@ Tensors = Mapping[str, tf.Tensor]
 class LinearFull(JointDensity):
     """``w ~ N(0, I / alpha)``, ``alpha ~ Gamma(a0, b0)``, ``beta ~ Gamma(c0, d0)``; b0, d0 rates.
 
-    Fitted arrays after ``em``: ``weights_``, ``covariance_``, ``intercept_``, ``alpha_shape_``,
-    ``alpha_rate_``, ``beta_shape_``, ``beta_rate_``, ``column_means_``, ``count_``.
+    Fitted arrays after ``em``: ``weights_``, ``root_`` (their covariance is ``root_ root_'``),
+    ``intercept_``, ``alpha_shape_``, ``alpha_rate_``, ``beta_shape_``, ``beta_rate_``,
+    ``column_means_``, ``count_``.
     """
 
     capabilities: ClassVar[frozenset[Capability]] = frozenset(
@@ -42,26 +45,31 @@ class LinearFull(JointDensity):
     )
     default_engine: ClassVar[str] = "em"
     objective: ClassVar[str] = "elbo"
+    jit_compile: ClassVar[bool] = False  # an E-step is two products of matrices
     options: LinearFullOptions
-    _shift: tuple[np.ndarray, np.ndarray] | None = None
+    _turned: mean_field.Turned
+    _start: evidence.Precisions
+    _notices: tuple[str, ...] = ()
 
     # -- variational Bayes, by the engine em ---------------------------------------------------
 
     def rows(self, data: Dataset) -> dict[str, np.ndarray]:
-        """Columns ``[n, M]`` and targets ``[n, k]``, shifted by their means over all rows.
+        """Columns and targets, shifted by their means over all rows and turned.
 
         Raises:
             DataError: If they are no rows of a regression.
         """
         columns, targets = self.columns_and_targets(data)
-        if self.options.intercept:
-            self._shift = columns.mean(axis=0), targets.mean(axis=0)
-        else:
-            self._shift = np.zeros(columns.shape[1]), np.zeros(targets.shape[1])
-        return {"columns": columns - self._shift[0], "targets": targets - self._shift[1]}
+        centred = roots.centred(columns, targets, self.options.intercept)
+        counted = len(columns) - float(self.options.intercept)
+        ridge = decompose(centred.columns, centred.targets, counted)
+        self._turned = mean_field.turn(ridge, centred.column_means, centred.target_means)
+        self._start = evidence.largest_evidence(ridge.spectrum, None, None)
+        self._notices = self._notices_of(centred, len(columns))
+        return self._turned.rows(columns, targets)
 
     def start(self, rows: Any, method: str, seed: int) -> dict[str, tf.Tensor]:
-        """The weights' posterior at precisions on the scale of columns and targets.
+        """The weights' posterior at the precisions of the largest evidence, or about there.
 
         Raises:
             OptionsError: If ``method`` is none of auto and random.
@@ -70,12 +78,10 @@ class LinearFull(JointDensity):
             raise OptionsError(
                 f"A LinearFull starts by 'auto' or 'random'. Received: initial={method!r}."
             )
-        size = tf.reduce_mean(tf.convert_to_tensor(rows["targets"]) ** 2) + 1e-12
-        precisions = tf.stack([1.0 / size, 1.0 / size])
+        precisions = tf.constant([self._start.alpha, self._start.beta], tf.float64)
         if method == "random":
             precisions *= tf.exp(2.0 * random.normal((2,), random.key(seed, "start"), "float64"))
-        statistics = mean_field.statistics(rows, precisions[0], precisions[1])
-        return self.m_step(statistics)
+        return self.m_step(mean_field.statistics(rows, precisions[0], precisions[1]))
 
     def e_step(self, params: Tensors, rows: Tensors) -> dict[str, tf.Tensor]:
         """Products of columns and targets, and the precisions that ``q(w)`` is to expect."""
@@ -84,16 +90,23 @@ class LinearFull(JointDensity):
         return mean_field.statistics(rows, alpha, beta)
 
     def m_step(self, statistics: Tensors) -> dict[str, tf.Tensor]:
-        """``q(w)``, then ``q(alpha)`` and ``q(beta)``."""
-        return mean_field.update(statistics, self._hyper, self._column_shift, self._target_shift)
+        """``q(alpha)`` and ``q(beta)``, then ``q(w)``."""
+        return mean_field.update(statistics, self._turned, self._hyper)
 
     def log_likelihood(self, params: Tensors, statistics: Tensors) -> tf.Tensor:
         """The ELBO in nats, the intercept integrated out under its flat prior."""
-        return mean_field.elbo(params, statistics, self._hyper)
+        return mean_field.elbo(params, statistics, self._turned, self._hyper)
 
     def figures(self) -> Mapping[str, float]:
         """Posterior means of ``alpha`` and ``beta``."""
         return {name: gamma.mean for name, gamma in self._gammas().items()}
+
+    def notices(self) -> list[str]:
+        """Of targets that say nothing of a precision, and of columns that do not vary."""
+        found = list(self._notices)
+        if np.isinf(self._gammas()["beta"].mean_variance):
+            found.append(TOO_FEW.format(rows=float(self.params["count"])))
+        return found
 
     @property
     def posterior(self) -> ClosedFormPosterior:
@@ -108,7 +121,7 @@ class LinearFull(JointDensity):
         return Solution(
             model=self,
             mean=mean,
-            covariance=params["covariance"].astype(np.float64),
+            root=params["root"].astype(np.float64),
             column_means=column_means,
             target_means=params["intercept"] + column_means @ mean,
             count=float(params["count"]),
@@ -179,13 +192,20 @@ class LinearFull(JointDensity):
         own = self.options
         return mean_field.Hyperpriors(own.a0, own.b0, own.c0, own.d0, own.intercept)
 
-    @property
-    def _column_shift(self) -> np.ndarray:
-        return np.zeros(self.basis.num_columns) if self._shift is None else self._shift[0]
-
-    @property
-    def _target_shift(self) -> np.ndarray:
-        return np.zeros(self.num_targets) if self._shift is None else self._shift[1]
+    def _notices_of(self, centred: roots.Centred, count: int) -> tuple[str, ...]:
+        wide = self.options.a0 < VAGUE and self.options.c0 < VAGUE
+        held = {
+            evidence.NO_SIGNAL: "The columns say nothing of the targets that noise would not: "
+            "alpha is held by its prior alone.",
+            evidence.NO_NOISE: "The columns fit the targets exactly: beta is held by its prior "
+            "alone.",
+            evidence.UNDETERMINED: "The rows are too few to tell weights from noise: alpha and "
+            "beta are held by their priors.",
+            evidence.NO_VARIATION: "The targets do not vary: alpha and beta are held by their "
+            "priors alone.",
+        }
+        own = [held[self._start.notice]] if wide and self._start.notice else []
+        return (*own, *roots.constant_columns(centred, count, self.options.intercept))
 
     def _gammas(self) -> dict[str, GammaPosterior]:
         params = self.fitted()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
@@ -26,18 +26,11 @@ from tfbdl.protocols import Conditional, Params, Site, Statistics
 from . import jaakkola, logistic_normal, polya_gamma
 from .basis import Basis, make_basis
 from .logistic_config import LogisticOptions
+from .priors import WeightPrior, prior_factor, prior_mean
 
 SITE = "weights"
 INITIAL_SCALE = 0.1
 """Standard deviation of a chain's start about the prior mean."""
-
-
-class WeightPrior(NamedTuple):
-    """N(mean, precision^-1) over the weights; ``factor factor'`` is the covariance."""
-
-    mean: np.ndarray
-    precision: np.ndarray
-    factor: np.ndarray
 
 
 class LogisticRegression(ParametricModel):
@@ -92,8 +85,23 @@ class LogisticRegression(ParametricModel):
     @cached_property
     def weight_prior(self) -> WeightPrior:
         """The normal prior over the weights."""
-        size = self.basis.num_columns + int(self.options.intercept)
-        return weight_prior(self.options, size)
+        return WeightPrior(prior_mean(self.options.m0, self._size), self._factor, alpha=1.0)
+
+    @property
+    def _size(self) -> int:
+        return self.basis.num_columns + int(self.options.intercept)
+
+    @cached_property
+    def _factor(self) -> np.ndarray:
+        """L with ``L L'`` the covariance of the weights' prior."""
+        given = prior_factor(self.options.S0, self._size)
+        return np.eye(self._size) / math.sqrt(self.options.alpha) if given is None else given
+
+    @cached_property
+    def _precision(self) -> np.ndarray:
+        """The inverse of the weights' prior covariance."""
+        half = np.linalg.inv(self._factor)
+        return half.T @ half
 
     def design(self, x: Any) -> tf.Tensor:
         """The columns ``[n, M]`` of inputs ``[n, d]``, the intercept last."""
@@ -125,9 +133,9 @@ class LogisticRegression(ParametricModel):
         weights, labels = params[SITE], self._labels(y)
         logits = tf.matmul(self.design(x), weights, transpose_b=True)  # [n, s]
         log_lik = labels[:, tf.newaxis] * logits - tf.nn.softplus(logits)
-        shift = weights - self._tensor("mean")
-        distance = tf.reduce_sum(tf.matmul(shift, self._tensor("precision")) * shift, axis=1)
-        log_det = 2.0 * np.log(np.diagonal(self.weight_prior.factor)).sum()
+        shift = weights - self._tensor(self.weight_prior.mean)
+        distance = tf.reduce_sum(tf.matmul(shift, self._tensor(self._precision)) * shift, axis=1)
+        log_det = 2.0 * np.log(np.diagonal(self._factor)).sum()
         size = len(self.weight_prior.mean)
         log_prior = -0.5 * (distance + log_det + size * math.log(2.0 * math.pi))
         rows = tf.cast(self.num_data or tf.shape(labels)[0], log_lik.dtype)
@@ -157,9 +165,11 @@ class LogisticRegression(ParametricModel):
             "precision": tf.matmul(columns * omega[:, tf.newaxis], columns, transpose_a=True),
             "linear": tf.linalg.matvec(columns, labels - 0.5, transpose_a=True),
         }
-        precision = self._tensor("precision")
+        precision = self._tensor(self._precision)
         factor = tf.linalg.cholesky(precision + statistics["precision"])
-        linear = tf.linalg.matvec(precision, self._tensor("mean")) + statistics["linear"]
+        linear = (
+            tf.linalg.matvec(precision, self._tensor(self.weight_prior.mean)) + statistics["linear"]
+        )
         centre = tf.linalg.cholesky_solve(factor, linear[:, tf.newaxis])
         noise = random.normal((*linear.shape, 1), random.fold_in(key, "weights"), self.dtype)
         draw = centre + tf.linalg.triangular_solve(factor, noise, adjoint=True)
@@ -187,7 +197,7 @@ class LogisticRegression(ParametricModel):
             raise OptionsError(
                 f"logistic starts by 'auto' (the prior) or 'random'. Received: {method!r}."
             )
-        mean, _, factor = self.weight_prior
+        mean, factor = self.weight_prior.mean, self._factor
         if method == "random":
             noise = random.normal(mean.shape, random.key(seed, "start"), "float64").numpy()
             mean = mean + factor @ noise
@@ -204,14 +214,14 @@ class LogisticRegression(ParametricModel):
 
     def m_step(self, statistics: Statistics) -> Params:
         """The normal that is best under the bound."""
-        prior = self._tensor("mean"), self._tensor("precision")
+        prior = self._tensor(self.weight_prior.mean), self._tensor(self._precision)
         mean, covariance = jaakkola.updated(dict(statistics), *prior)
         return {"mean": mean, "covariance": covariance}
 
     def log_likelihood(self, params: Params, statistics: Statistics) -> tf.Tensor:
         """The lower bound on the log evidence, in nats."""
         q = params["mean"], params["covariance"]
-        prior = self._tensor("mean"), self._tensor("precision")
+        prior = self._tensor(self.weight_prior.mean), self._tensor(self._precision)
         return jaakkola.bound(dict(statistics), *q, *prior)
 
     # -- the normal posterior ------------------------------------------------------------------
@@ -241,33 +251,11 @@ class LogisticRegression(ParametricModel):
 
         return ClosedFormPosterior(sample, {SITE: mean}, {SITE: covariance}, predictive=predictive)
 
-    def _tensor(self, name: str) -> tf.Tensor:
-        return tf.constant(getattr(self.weight_prior, name), self.dtype)
+    def _tensor(self, value: np.ndarray) -> tf.Tensor:
+        return tf.constant(value, self.dtype)
 
     def _labels(self, y: Any) -> tf.Tensor:
         return tf.cast(tf.reshape(y, [-1]), self.dtype)
-
-
-def weight_prior(options: LogisticOptions, size: int) -> WeightPrior:
-    """The prior that the options ask for, over so many weights.
-
-    Raises:
-        OptionsError: If m0 or S0 has another shape, or S0 is not positive definite.
-    """
-    mean = np.zeros(size) if options.m0 is None else np.asarray(options.m0, np.float64)
-    given = options.S0 is not None
-    S0 = np.asarray(options.S0, np.float64) if given else np.eye(size) / options.alpha
-    if mean.shape != (size,) or S0.shape != (size, size):
-        raise OptionsError(
-            f"The weights are {size}, the intercept counted. Expected m0 of shape [{size}] and S0 "
-            f"of [{size}, {size}]. Received: {list(mean.shape)} and {list(S0.shape)}."
-        )
-    if not np.allclose(S0, S0.T) or np.linalg.eigvalsh(S0)[0] <= 0.0:
-        raise OptionsError(
-            "S0 must be a covariance: symmetric, with positive eigenvalues. Received: "
-            f"{np.array2string(S0, threshold=16)}."
-        )
-    return WeightPrior(mean, np.linalg.inv(S0), np.linalg.cholesky(S0))
 
 
 def _check_classes(info: DataInfo) -> None:
@@ -277,7 +265,6 @@ def _check_classes(info: DataInfo) -> None:
     if info.num_classes != 2 or info.y_shape not in ((), (1,)):
         received = "numbers" if info.num_classes is None else f"{info.num_classes} classes"
         raise DataError(
-            "logistic is for two classes. Expected labels 0 and 1 (booleans, texts) of shape [n]; "
-            "floats with data_options={'task': 'classification'}. "
+            "logistic is for two classes. Expected labels 0 and 1 (booleans, texts) of shape [n]. "
             f"Received: {received}, rows of shape {list(info.y_shape)}."
         )

@@ -28,6 +28,4 @@ class LogisticOptions(BasisOptions):
     def _one_prior(self) -> LogisticOptions:
         if self.S0 is not None and "alpha" in self.model_fields_set:
             raise ValueError("alpha and S0 both give the weights' prior covariance: give one")
-        if self.centers == "rows":
-            raise ValueError("centers='rows' needs the engine exact, which logistic has not")
         return self

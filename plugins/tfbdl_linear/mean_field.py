@@ -1,7 +1,9 @@
 """Variational Bayes of linear regression: ``q(w) q(alpha) q(beta)``, its updates and its bound.
 
-The intercept, under a flat prior, is integrated out: of N rows N - 1 are left, centred, and a
-constant ``-log(N) / 2`` for each target.
+The columns come turned and scaled, ``Phi = U diag(s) V'`` with U orthonormal up to rounding, and
+the targets less what the columns can fit, ``t = U c + r``: then no step takes differences of large
+numbers, whatever the units of the columns. The intercept, under a flat prior, is integrated out:
+of N rows N - 1 are left, centred, and a constant ``-log(N) / 2`` for each target.
 
 References:
     Bishop 2006, section 10.3.
@@ -11,9 +13,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
+
+from .ridge import Ridge
 
 Tensors = Mapping[str, tf.Tensor]
 LOG_2PI = math.log(2.0 * math.pi)
@@ -29,6 +34,38 @@ class Hyperpriors(NamedTuple):
     intercept: bool
 
 
+class Turned(NamedTuple):
+    """What was taken out of columns and targets.
+
+    Attributes:
+        values: s, ``[M]``, zeros beyond the rank.
+        directions: V', ``[M, M]``.
+        fitted: c, ``[M, k]``.
+        column_means, target_means: ``[M]`` and ``[k]``; zeros without an intercept.
+    """
+
+    values: np.ndarray
+    directions: np.ndarray
+    fitted: np.ndarray
+    column_means: np.ndarray
+    target_means: np.ndarray
+
+    def rows(self, columns: np.ndarray, targets: np.ndarray) -> dict[str, np.ndarray]:
+        """``U`` and ``r`` of rows ``[n, M]`` and ``[n, k]``."""
+        inverse = np.divide(1.0, self.values, out=np.zeros_like(self.values), where=self.values > 0)
+        U = (columns - self.column_means) @ self.directions.T * inverse
+        return {"columns": U, "targets": targets - self.target_means - U @ self.fitted}
+
+
+def turn(ridge: Ridge, column_means: np.ndarray, target_means: np.ndarray) -> Turned:
+    """Of columns and targets that were decomposed under a prior of mean zero."""
+    size, rank = len(ridge.directions), len(ridge.spectrum.values)
+    values, fitted = np.zeros(size), np.zeros((size, ridge.spectrum.targets))
+    values[:rank] = ridge.spectrum.values
+    fitted[:rank] = np.where(values[:rank, np.newaxis] > 0.0, ridge.spectrum.projected, 0.0)
+    return Turned(values, ridge.directions, fitted, column_means, target_means)
+
+
 def statistics(rows: Tensors, alpha: tf.Tensor, beta: tf.Tensor) -> dict[str, tf.Tensor]:
     """Sums over rows: products of columns and targets; precisions, once for each row."""
     columns, targets = tf.convert_to_tensor(rows["columns"]), tf.convert_to_tensor(rows["targets"])
@@ -37,68 +74,94 @@ def statistics(rows: Tensors, alpha: tf.Tensor, beta: tf.Tensor) -> dict[str, tf
         "gram": tf.matmul(columns, columns, transpose_a=True),
         "cross": tf.matmul(columns, targets, transpose_a=True),
         "square": tf.reduce_sum(targets**2),
-        "columns": tf.reduce_sum(columns, axis=0),
-        "targets": tf.reduce_sum(targets, axis=0),
         "count": count,
         "alpha": count * alpha,
         "beta": count * beta,
     }
 
 
-def update(
-    totals: Tensors, hyper: Hyperpriors, column_shift: Any, target_shift: Any
-) -> dict[str, tf.Tensor]:
-    """One round of coordinate ascent: each factor given the others.
+class Weights(NamedTuple):
+    """q(w) along the directions, and what the other factors ask of it.
+
+    Attributes:
+        mean: ``[M, k]``.
+        root: L, lower triangular: the precision is ``L L'``.
+        squares: ``E[w' w]``, over all targets.
+        misfit: ``E[||t - Phi w||^2]``, over all targets.
+    """
+
+    mean: tf.Tensor
+    root: tf.Tensor
+    squares: tf.Tensor
+    misfit: tf.Tensor
+
+
+def weights_given(totals: Tensors, turned: Turned, alpha: tf.Tensor, beta: tf.Tensor) -> Weights:
+    """The best q(w) where alpha and beta are expected to be these (10.100 and 10.101)."""
+    gram, cross = totals["gram"], totals["cross"]
+    s, c = tf.constant(turned.values), tf.constant(turned.fitted)
+    k = tf.cast(cross.shape[1], gram.dtype)
+    identity = tf.eye(len(turned.values), dtype=gram.dtype)
+    scaled = s[:, tf.newaxis] * gram * s
+    root = tf.linalg.cholesky(alpha * identity + beta * scaled)  # of S_N^-1, (10.101)
+    pull = s[:, tf.newaxis] * (tf.matmul(gram, c) + cross)
+    mean = beta * tf.linalg.cholesky_solve(root, pull)  # m_N, (10.100)
+    covariance = tf.linalg.cholesky_solve(root, identity)
+    left = c - s[:, tf.newaxis] * mean
+    squares = tf.reduce_sum(mean**2) + k * tf.linalg.trace(covariance)
+    misfit = totals["square"] + tf.reduce_sum(left * (2.0 * cross + tf.matmul(gram, left)))
+    return Weights(mean, root, squares, misfit + k * tf.reduce_sum(scaled * covariance))
+
+
+def update(totals: Tensors, turned: Turned, hyper: Hyperpriors) -> dict[str, tf.Tensor]:
+    """One round of coordinate ascent: q(alpha) and q(beta), then q(w) given these.
 
     Args:
         totals: The statistics of all rows.
+        turned: What was taken out of the rows.
         hyper: The priors.
-        column_shift, target_shift: What was subtracted from columns and targets: ``[M]``, ``[k]``.
     """
-    gram, cross, square, rows = _centred(totals, hyper)
-    m, k = cross.shape
-    alpha, beta = totals["alpha"] / totals["count"], totals["beta"] / totals["count"]
-    precision = alpha * tf.eye(m, dtype=gram.dtype) + beta * gram
-    root = tf.linalg.cholesky(precision)
-    covariance = tf.linalg.cholesky_solve(root, tf.eye(m, dtype=gram.dtype))  # S_N, (10.101)
-    covariance = 0.5 * (covariance + tf.transpose(covariance))
-    weights = beta * tf.linalg.cholesky_solve(root, cross)  # m_N, (10.100)
-    squares, misfit = _expected_squares(weights, covariance, gram, cross, square)
-    column_means = totals["columns"] / totals["count"] + column_shift
-    target_means = totals["targets"] / totals["count"] + target_shift
-    means = (
-        (column_means, target_means) if hyper.intercept else (0 * column_means, 0 * target_means)
+    m, k = totals["cross"].shape
+    dtype = totals["gram"].dtype
+    before = weights_given(
+        totals, turned, totals["alpha"] / totals["count"], totals["beta"] / totals["count"]
     )
-    return {
+    rates = {
+        "alpha_shape": tf.constant(hyper.a0 + 0.5 * m * k, dtype),  # a_N, (10.94)
+        "alpha_rate": hyper.b0 + 0.5 * before.squares,  # b_N, (10.95)
+        "beta_shape": hyper.c0 + 0.5 * k * _counted(totals, hyper),
+        "beta_rate": hyper.d0 + 0.5 * before.misfit,
+    }
+    found = weights_given(totals, turned, *_means(rates))
+    V = tf.constant(turned.directions)
+    weights = tf.matmul(V, found.mean, transpose_a=True)
+    whole = tf.linalg.triangular_solve(found.root, V)  # L^-1 V'
+    column_means, target_means = (tf.constant(part) for part in turned[3:])
+    return rates | {
         "weights": weights,
-        "covariance": covariance,
-        "intercept": means[1] - tf.linalg.matvec(weights, means[0], transpose_a=True),
-        "alpha_shape": tf.constant(hyper.a0 + 0.5 * m * k, gram.dtype),  # a_N, (10.94)
-        "alpha_rate": hyper.b0 + 0.5 * squares,  # b_N, (10.95)
-        "beta_shape": hyper.c0 + 0.5 * k * rows,
-        "beta_rate": hyper.d0 + 0.5 * misfit,
-        "column_means": means[0],
+        "root": tf.transpose(whole),
+        "intercept": target_means - tf.linalg.matvec(weights, column_means, transpose_a=True),
+        "column_means": column_means,
         "count": totals["count"],
     }
 
 
-def elbo(params: Tensors, totals: Tensors, hyper: Hyperpriors) -> tf.Tensor:
-    """The lower bound of ``log p(t)``, in nats (Bishop 2006, 10.107, with a factor for beta)."""
-    gram, cross, square, rows = _centred(totals, hyper)
-    m, k = cross.shape
+def elbo(params: Tensors, totals: Tensors, turned: Turned, hyper: Hyperpriors) -> tf.Tensor:
+    """The lower bound of ``log p(t)``, in nats (Bishop 2006, 10.107, with a factor for beta).
+
+    Of q(alpha) and q(beta), and the q(w) that is best beside them.
+    """
+    m, k = totals["cross"].shape
+    rows = _counted(totals, hyper)
     a, b, c, d = (params[name] for name in ("alpha_shape", "alpha_rate", "beta_shape", "beta_rate"))
-    squares, misfit = _expected_squares(
-        params["weights"], params["covariance"], gram, cross, square
-    )
+    found = weights_given(totals, turned, *_means(params))
     log_alpha = tf.math.digamma(a) - tf.math.log(b)
     log_beta = tf.math.digamma(c) - tf.math.log(d)
-    likelihood = 0.5 * (k * rows * (log_beta - LOG_2PI) - c / d * misfit)
+    likelihood = 0.5 * (k * rows * (log_beta - LOG_2PI) - c / d * found.misfit)
     if hyper.intercept:
         likelihood -= 0.5 * k * tf.math.log(totals["count"])
-    prior = 0.5 * (m * k * (log_alpha - LOG_2PI) - a / b * squares)
-    log_det = 2.0 * tf.reduce_sum(
-        tf.math.log(tf.linalg.diag_part(tf.linalg.cholesky(params["covariance"])))
-    )
+    prior = 0.5 * (m * k * (log_alpha - LOG_2PI) - a / b * found.squares)
+    log_det = -2.0 * tf.reduce_sum(tf.math.log(tf.linalg.diag_part(found.root)))
     entropy = 0.5 * k * (log_det + m * (1.0 + LOG_2PI))
     return (
         likelihood
@@ -109,28 +172,16 @@ def elbo(params: Tensors, totals: Tensors, hyper: Hyperpriors) -> tf.Tensor:
     )
 
 
-def _centred(totals: Tensors, hyper: Hyperpriors) -> tuple[tf.Tensor, ...]:
-    """Products of centred columns and targets, and the rows that count."""
-    gram, cross, square = totals["gram"], totals["cross"], totals["square"]
-    if not hyper.intercept:
-        return gram, cross, square, totals["count"]
-    columns, targets, count = totals["columns"], totals["targets"], totals["count"]
-    gram -= columns[:, tf.newaxis] * columns / count
-    cross -= columns[:, tf.newaxis] * targets / count
-    square -= tf.reduce_sum(targets**2) / count
-    return gram, cross, square, count - 1.0
-
-
-def _expected_squares(
-    weights: tf.Tensor, covariance: tf.Tensor, gram: tf.Tensor, cross: tf.Tensor, square: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """``E[w' w]`` and ``E[||t - Phi w||^2]`` under q(w), over all targets."""
-    k = float(weights.shape[1])
-    squares = tf.reduce_sum(weights**2) + k * tf.linalg.trace(covariance)
-    fitted = tf.reduce_sum(weights * tf.matmul(gram, weights)) + k * tf.reduce_sum(
-        gram * covariance
+def _means(params: Tensors) -> tuple[tf.Tensor, tf.Tensor]:
+    """The expected alpha and beta."""
+    return (
+        params["alpha_shape"] / params["alpha_rate"],
+        params["beta_shape"] / params["beta_rate"],
     )
-    return squares, square - 2.0 * tf.reduce_sum(weights * cross) + fitted
+
+
+def _counted(totals: Tensors, hyper: Hyperpriors) -> tf.Tensor:
+    return totals["count"] - float(hyper.intercept)
 
 
 def _gamma_divergence(shape: tf.Tensor, rate: tf.Tensor, shape0: float, rate0: float) -> tf.Tensor:

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfbdl.data import Dataset
-from tfbdl.errors import DataError, ModelError
+from tfbdl.errors import DataError, ModelError, OptionsError
 from tfbdl.likelihoods import Gaussian
 from tfbdl.parametric import ParametricModel
 
@@ -66,12 +66,12 @@ class BasisRegression(ParametricModel):
 
         Raises:
             DataError: If there are no targets, they are classes, or rows have weights.
+            OptionsError: If columns stand at rows, and rows were seen before.
         """
         if data.y is None or data.info.task == "classification":
             received = "none" if data.y is None else f"classes ({data.y.dtype})"
             raise DataError(
-                "A linear regression needs targets that are numbers, [n] or [n, k]. Whole numbers "
-                "are taken for classes: give floats, or data_options={'task': 'regression'}. "
+                "A linear regression needs targets that are numbers, [n] or [n, k]. "
                 f"Received: {received}."
             )
         if data.sample_weight is not None:
@@ -83,6 +83,12 @@ class BasisRegression(ParametricModel):
             raise DataError(
                 f"Expected targets [n] or [n, k], as the model was made for: rows of shape "
                 f"{self.target_shape}. Received: {data.y.shape[1:]}."
+            )
+        if self.basis.at_rows and self.params:
+            raise OptionsError(
+                "With centers='rows' the columns stand at the rows of one fit, and no more rows "
+                "can come after them. Expected all rows at once (no batch_size, "
+                "initial='fresh'), or centers='grid'. Received: more rows."
             )
         self._basis = self.basis.seen(np.asarray(data.x))
         columns = self.basis(np.asarray(data.x, np.float64)).numpy()

@@ -13,10 +13,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy import linalg
 
-from .evidence import EVERY, extrapolation
+from .evidence import LOG_2PI, NO_NOISE, NO_VARIATION
 
-LOG_2PI = math.log(2.0 * math.pi)
 FLOOR = 1e-12  # of the noise's variance, in units of the mean square of the targets
+EVERY = 10  # steps between two that look ahead
 
 
 class Posterior(NamedTuple):
@@ -36,12 +36,14 @@ class Relevance(NamedTuple):
         beta: Of the noise.
         steps: How many it took.
         converged: Whether it ended before its last step.
+        notice: Says if the evidence has no largest value.
     """
 
     alpha: np.ndarray
     beta: float
     steps: int
     converged: bool
+    notice: str = ""
 
 
 def posterior(
@@ -96,9 +98,11 @@ def search(
         tolerance: Relative change of every precision at which the search ends.
         steps: At most.
     """
-    k = targets.shape[1]
-    rows = max(rows, 1.0)
-    unit = math.sqrt(float((targets**2).sum()) / (rows * k)) or 1.0
+    k, total = targets.shape[1], float((targets**2).sum())
+    if total <= 1e-300 or rows <= 0.0:
+        nothing = np.full(columns.shape[1], np.inf)
+        return Relevance(nothing, beta or 1.0, 0, True, NO_VARIATION)
+    unit = math.sqrt(total / (rows * k))
     sizes = np.sqrt((columns**2).sum(axis=0) / rows)
     kept = np.flatnonzero(sizes > 0.0)
     phi, t = columns[:, kept] / sizes[kept], targets / unit
@@ -129,4 +133,17 @@ def search(
         noise = 1.0 / max(float((t**2).sum()) / (k * rows), FLOOR)
     whole = np.full(columns.shape[1], np.inf)
     whole[kept] = alpha * (unit / sizes[kept]) ** -2
-    return Relevance(whole, noise / unit**2, step, done or not len(kept))
+    notice = NO_NOISE if beta is None and noise >= 0.999 / FLOOR else ""
+    return Relevance(whole, noise / unit**2, step, done or not len(kept), notice)
+
+
+def extrapolation(change: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """How much further a sequence will go whose last two changes were these, were they geometric.
+
+    References:
+        Aitken 1926, the delta-squared process; each element by itself, and at most 49 changes.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(before == 0.0, 0.0, change / before)
+    ratio = np.clip(ratio, 0.0, 0.98)
+    return change * ratio / (1.0 - ratio)

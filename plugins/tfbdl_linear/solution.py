@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,11 +16,15 @@ import tensorflow_probability as tfp
 
 from tfbdl import random
 from tfbdl.closed_form import ClosedFormPosterior, ClosedFormPredictive
-from tfbdl.errors import ModelError
 
 from .regression import BasisRegression
 
 tfd = tfp.distributions
+
+TOO_FEW = (
+    "The {rows:g} rows so far leave the variance of the noise infinite: predictions have "
+    "quantiles and densities, but no variance. Give more rows, or a larger c0."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,23 +47,23 @@ class GammaPosterior:
 
 @dataclass(frozen=True, kw_only=True)
 class Solution:
-    """``w ~ N(mean, covariance)`` for each target, and what is known of the noise.
+    """``w ~ N(mean, root root')`` for each target, and what is known of the noise.
 
     Attributes:
         model: Whose weights they are.
         mean: ``[M, k]``.
-        covariance: ``[M, M]``, the same for each target; ``[M, M] / beta`` if ``scaled``.
+        root: Q with ``Q Q'`` the covariance ``[M, M]``, the same for each target.
         column_means, target_means: Of the training rows: ``[M]`` and ``[k]``; the intercept is
             ``target_means - column_means' w`` but for noise of precision ``beta count``.
         count: Training rows.
         beta: The noise's precision: a number, or its gamma posterior.
-        scaled: Whether the weights' covariance is ``covariance / beta``.
+        scaled: Whether the weights' covariance is ``Q Q' / beta``.
         others: Further precisions with gamma posteriors of their own, by site.
     """
 
     model: BasisRegression
     mean: np.ndarray
-    covariance: np.ndarray
+    root: np.ndarray
     column_means: np.ndarray
     target_means: np.ndarray
     count: float
@@ -83,11 +86,12 @@ class Solution:
         k, shape = self.model.num_targets, self.model.target_shape
         unit = self.noise_variance if self.scaled else 1.0
         means = {"weights": self.mean.reshape(-1, *shape)}
-        covariances = {"weights": np.kron(unit * self.covariance, np.eye(k))}
+        covariances = {"weights": np.kron(_times(unit, self.root @ self.root.T), np.eye(k))}
         if self.model.options.intercept:
             means["intercept"] = self.intercept.reshape(shape)
-            variance = unit * float(self.column_means @ self.covariance @ self.column_means)
-            covariances["intercept"] = (variance + self.noise_variance / self.count) * np.eye(k)
+            level = self._spread(self.column_means[np.newaxis])[0]
+            variance = _times(unit, level) + self.noise_variance / self.count
+            covariances["intercept"] = _times(float(variance), np.eye(k))
         for name, gamma in self._gammas.items():
             means[name] = np.asarray(gamma.mean)
             covariances[name] = np.asarray([[gamma.shape / gamma.rate**2]])
@@ -105,8 +109,9 @@ class Solution:
         drawn = isinstance(self.beta, GammaPosterior)
         beta = draws["beta"] if drawn else tf.fill([n], tf.constant(self.beta, tf.float64))
         beta = beta[:, None, None]
-        noise = random.normal((n, *self.mean.shape), keys[0], "float64")
-        centred = tf.einsum("ij,njk->nik", tf.constant(self._root), noise)
+        size = (n, self.root.shape[1], self.model.num_targets)
+        noise = random.normal(size, keys[0], "float64")
+        centred = tf.einsum("ij,njk->nik", tf.constant(self.root), noise)
         weights = self.mean + (centred / tf.sqrt(beta) if self.scaled else centred)
         shape = self.model.target_shape
         draws["weights"] = tf.reshape(weights, [n, len(self.mean), *shape])
@@ -120,36 +125,41 @@ class Solution:
     def predictive(self, x: Any) -> ClosedFormPredictive:
         """``p(t | x, data)`` at inputs ``[n, d]``: normal, or Student t with a gamma posterior.
 
-        Raises:
-            ModelError: If there were too few rows for a variance of the noise.
+        Exact where the weights' covariance is known, or scales with the noise. Under
+        ``q(w) q(beta)`` the law is a normal convolved with a Student t; a Student t of the same
+        mean, variance and degrees of freedom as the noise stands for it.
         """
-        if np.isinf(self.noise_variance):
-            raise ModelError(
-                "The rows so far leave the noise without a variance, so that nothing can be "
-                "predicted. Expected more rows, or a larger c0. Received: "
-                f"{self.count:g} rows."
-            )
         columns = self.model.basis(np.asarray(x, np.float64)).numpy() - self.column_means
         loc = self.target_means + columns @ self.mean
-        spread = ((columns @ self.covariance) * columns).sum(axis=1, keepdims=True)
+        spread = self._spread(columns)[:, np.newaxis]
         level = 1.0 / self.count if self.model.options.intercept else 0.0
-        unit = 1.0 / (self.beta.mean if isinstance(self.beta, GammaPosterior) else self.beta)
-        # (3.59): noise, and what is not known of the function
-        variance = unit * (1.0 + level) + spread * (unit if self.scaled else 1.0)
+        if not isinstance(self.beta, GammaPosterior):
+            # (3.59): noise, and what is not known of the function
+            variance = (1.0 + level + (spread if self.scaled else 0.0)) / self.beta
+            variance += 0.0 if self.scaled else spread
+            scale = np.broadcast_to(np.sqrt(variance), loc.shape)
+            normal = tfd.Normal(tf.constant(loc), tf.constant(scale))
+            return ClosedFormPredictive(self.model, normal, np.asarray(self.noise_variance))
+        shape, unit = self.beta.shape, 1.0 / self.beta.mean
+        if self.scaled:
+            variance = unit * (1.0 + level + spread)
+        else:  # the variance of a Student t is shape / (shape - 1) times its scale's square
+            variance = unit * (1.0 + level) + spread * ((shape - 1.0) / shape if shape > 1 else 1.0)
         scale = np.broadcast_to(np.sqrt(variance), loc.shape)
-        if isinstance(self.beta, GammaPosterior):
-            distribution = tfd.StudentT(np.float64(2.0 * self.beta.shape), loc, scale)
-        else:
-            distribution = tfd.Normal(tf.constant(loc), tf.constant(scale))
-        return ClosedFormPredictive(self.model, distribution, np.asarray(self.noise_variance))
+        student = tfd.StudentT(np.float64(2.0 * shape), loc, scale)
+        return ClosedFormPredictive(self.model, student, np.asarray(self.noise_variance))
+
+    def _spread(self, columns: np.ndarray) -> np.ndarray:
+        """``phi' Q Q' phi`` of rows ``[n, M]``, summed from squares: ``[n]``."""
+        return np.asarray(((columns @ self.root) ** 2).sum(axis=1))
 
     @property
     def _gammas(self) -> dict[str, GammaPosterior]:
         own = {"beta": self.beta} if isinstance(self.beta, GammaPosterior) else {}
         return own | dict(self.others)
 
-    @cached_property
-    def _root(self) -> np.ndarray:
-        """Q with ``Q Q'`` the covariance, which pruned columns make singular."""
-        values, vectors = np.linalg.eigh(self.covariance)
-        return vectors * np.sqrt(np.maximum(values, 0.0))
+
+def _times(unit: float, values: Any) -> np.ndarray:
+    """``unit * values``, zero where a value is, also of an infinite unit."""
+    values = np.asarray(values)
+    return np.multiply(unit, values, out=np.zeros_like(values, np.float64), where=values != 0.0)

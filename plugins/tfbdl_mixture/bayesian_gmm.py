@@ -6,33 +6,31 @@ mu_k, Lambda_k ~ Gauss-Wishart(beta0, nu0, m0, W0)        x_n ~ N(mu_z, Lambda_z
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from tfbdl import random
-from tfbdl.posterior import Posterior
 from tfbdl.protocols import Conditional, Params
 
 from . import wishart
 from .bayesian_config import BayesianGMMOptions
-from .table import in_blocks, query_table
+from .draw_average import Density, log_mean_density, some_draws
+from .table import check_count, query_table
 from .variational_mixture import VariationalMixture
-
-tfd = tfp.distributions
-
-DRAWS = 500  # of a Gibbs sampler that a density is averaged over
 
 
 class BayesianGMM(VariationalMixture):
     """A mixture of normals whose weights, means and precisions have distributions.
 
-    Engine ``em`` is variational Bayes: q(weights) is ``Dirichlet(alpha_)``. Engine ``gibbs``
-    draws ``z [n]``, ``weights [k]``, ``means [k, d]`` and ``precisions [k, d, d]``, each exactly
-    given the others; the labels of components may change places between draws.
+    Engine ``em`` is variational Bayes: its exact E-step takes the best q(z), and q(weights) is
+    ``Dirichlet(alpha_)``. Engine ``gibbs`` draws ``z [n]``, ``weights [k]``, ``means [k, d]`` and
+    ``precisions [k, d, d]``, each exactly given the others. The labels of components may change
+    places between draws: ``log_prob`` and ``sample`` answer from them, what names components
+    (``weights_``, ``responsibilities``, ``predict``, ``active``) does not.
 
     Example:
         ```python
@@ -42,7 +40,6 @@ class BayesianGMM(VariationalMixture):
     """
 
     options: BayesianGMMOptions
-    draws: Posterior | None = None  # of a Gibbs sampler
 
     @property
     def num_components(self) -> int:
@@ -75,7 +72,8 @@ class BayesianGMM(VariationalMixture):
 
     def sample_weights(self, key: tf.Tensor, draws: int) -> tf.Tensor:
         """Draws ``[draws, k]`` under q(pi)."""
-        return _dirichlet(tf.convert_to_tensor(self.params["alpha"]), key, draws)
+        alpha = tf.convert_to_tensor(self.params["alpha"])
+        return tf.nn.softmax(wishart.log_gammas(alpha, key, draws), axis=-1)
 
     def weights_stddev(self) -> np.ndarray:
         """The standard deviation of each weight under q (B.18): ``[k]``."""
@@ -105,9 +103,8 @@ class BayesianGMM(VariationalMixture):
         x, base = self.gibbs_rows(batch)
         members = tf.one_hot(params["z"], self.num_components, dtype=x.dtype)
         sums = wishart.moments(x, members, base.m)
-        keys = random.split(key, 2)
-        means, precisions = wishart.sample(wishart.posterior(base, sums), keys[0], 1)
-        weights = _dirichlet(self.alpha0 + sums.count, tf.bitcast(keys[1], tf.int32), 1)
+        q, alpha = wishart.posterior(base, sums), self.alpha0 + sums.count
+        weights, means, precisions = wishart.sample_with_weights(q, alpha, key, 1)
         return {"weights": weights[0], "means": means[0], "precisions": precisions[0]}
 
     def _draw_labels(self, key: tf.Tensor, params: Params, batch: Any) -> Params:
@@ -118,44 +115,56 @@ class BayesianGMM(VariationalMixture):
         score = tf.math.log(params["weights"]) + density + gumbel
         return {"z": tf.argmax(score, axis=1, output_type=tf.int32)}
 
-    def adopt(self, posterior: Posterior | None) -> None:
-        """Take a Gibbs sampler's draws, over which ``log_prob`` averages then."""
-        sites = posterior.draws if posterior is not None and posterior.is_finite else {}
-        self.draws = posterior if "precisions" in sites else None
+    # -- what is read from draws ----------------------------------------------------------------
 
     def log_prob(self, x: Any) -> np.ndarray:
         """``ln p(x | data)`` of each row: ``[n]``.
 
         After ``em`` a mixture of Student t densities (10.81); after ``gibbs`` the average of the
-        mixtures of normals that at most 500 draws, spread over the chains, describe.
+        mixtures of normals that at most 250 draws, spread over the chains, describe.
         """
-        if self.draws is None or self.params:
+        if self.draws is None or not self.has_draws_alone:
             return super().log_prob(x)
-        count = min(DRAWS, self.draws.num_draws)
-        states = self.draws.states(0, count, 0, count)
-        rows = query_table(x, states["means"].shape[-1], self.dtype)
-        parts = [states[name] for name in ("weights", "means", "precisions")]
-        row_bytes = 8 * (count + 4 * states["means"][0].shape.num_elements())
-        found = in_blocks(lambda part: _average_density(*parts, tf.constant(part)), rows, row_bytes)
-        return np.asarray(found)
+        states = some_draws(self.draws)
+        count, k, d = states["means"].shape
+        log_weights, roots = (
+            tf.math.log(states["weights"]),
+            tf.linalg.cholesky(states["precisions"]),
+        )
+
+        def density(i: int) -> Density:
+            return functools.partial(_log_density, log_weights[i], states["means"][i], roots[i])
+
+        rows = query_table(x, d, self.dtype)
+        return log_mean_density(density, count, rows, 8 * k * (2 * d + 3))
+
+    def sample(self, n: int, seed: int = 0) -> np.ndarray:
+        """``n`` new rows ``[n, d]``: independent draws from the density of the fit.
+
+        After ``gibbs`` each row is from the mixture of a draw of its own, taken at random.
+
+        Raises:
+            OptionsError: If n is no whole number of at least 1.
+        """
+        if self.draws is None or not self.has_draws_alone:
+            return super().sample(n, seed)
+        n = check_count(n)
+        keys = random.split(random.key(seed, "mixture"), 2)
+        sites = {
+            name: value.reshape(-1, *value.shape[2:]) for name, value in self.draws.draws.items()
+        }
+        u = random.uniform((2, n), keys[0], "float64").numpy()
+        s = (u[0] * len(sites["weights"])).astype(int)
+        places = np.cumsum(sites["weights"][s], axis=1, dtype=np.float64)
+        z = (places < u[1, :, np.newaxis] * places[:, -1:]).sum(axis=1)
+        means, precisions = (tf.constant(sites[name][s, z]) for name in ("means", "precisions"))
+        return wishart.sample_rows(means, precisions, keys[1])
 
 
 @tf.function(autograph=False, reduce_retracing=True)
-def _average_density(
-    weights: tf.Tensor, means: tf.Tensor, precisions: tf.Tensor, x: tf.Tensor
+def _log_density(
+    log_weights: tf.Tensor, means: tf.Tensor, roots: tf.Tensor, x: tf.Tensor
 ) -> tf.Tensor:
-    """``ln`` of the mean over draws of mixtures of normals: ``[n]``."""
-
-    def density(state: tuple[tf.Tensor, tf.Tensor, tf.Tensor]) -> tf.Tensor:
-        w, mu, precision = state
-        return tf.reduce_logsumexp(tf.math.log(w) + wishart.log_normal(mu, precision, x), axis=1)
-
-    each = tf.map_fn(density, (weights, means, precisions), fn_output_signature=x.dtype)
-    count = tf.cast(tf.shape(each)[0], x.dtype)
-    return tf.reduce_logsumexp(each, axis=0) - tf.math.log(count)
-
-
-def _dirichlet(alpha: tf.Tensor, key: tf.Tensor, draws: int) -> tf.Tensor:
-    """Draws ``[draws, k]``, through log gammas that do not underflow for small ``alpha``."""
-    one = tf.constant(1.0, alpha.dtype)
-    return tf.nn.softmax(tfd.ExpGamma(alpha, one).sample(draws, seed=key), axis=-1)
+    """``ln`` of a mixture of normals with precisions ``L L'``: ``[n]``."""
+    each = wishart.log_normal_by_roots(means, roots, x)
+    return tf.reduce_logsumexp(log_weights + each, axis=1)

@@ -126,42 +126,25 @@ def draw_concentration(
     return tfd.Gamma(shape + clusters - 1.0 + more, new_rate).sample(seed=keys[1])
 
 
-def log_predictive(
-    x: tf.Tensor,
-    rows: tf.Tensor,
-    z: tf.Tensor,
-    base: GaussWishart,
-    concentration: tf.Tensor,
-    num_slots: int,
-) -> tf.Tensor:
-    """``ln p(x | rows, z)`` of ``x [m, d]``: the urn's mixture of Student t densities, ``[m]``."""
-    members = tf.one_hot(z, num_slots, dtype=x.dtype)
+@tf.function(autograph=False, reduce_retracing=True)
+def urn(
+    rows: tf.Tensor, z: tf.Tensor, base: GaussWishart, concentration: tf.Tensor, num_slots: int
+) -> tuple[tf.Tensor, GaussWishart]:
+    """Where a further row comes from, given how labels ``z [n]`` divide ``rows [n, d]``.
+
+    Returns:
+        The log probability of each slot and, at the end, of a new cluster, ``[T + 1]``; and the
+        Gauss-Wishart of each, so that their Student t densities, so weighted, are its density.
+    """
+    members = tf.one_hot(z, num_slots, dtype=rows.dtype)
     about_m = wishart.moments(rows, members, base.m)
     q = wishart.posterior(base, about_m)
-    total = tf.math.log(concentration + tf.cast(tf.shape(rows)[0], x.dtype))
-    known = tf.math.log(about_m.count) + wishart.student_t_log_prob(q, x)
-    alone = GaussWishart(*(tf.convert_to_tensor(part)[tf.newaxis] for part in base))
-    fresh = tf.math.log(concentration) + wishart.student_t_log_prob(alone, x)
-    return tf.reduce_logsumexp(tf.concat([known, fresh], axis=1), axis=1) - total
-
-
-@tf.function(autograph=False, reduce_retracing=True)
-def average_density(
-    x: tf.Tensor,
-    rows: tf.Tensor,
-    z: tf.Tensor,
-    base: GaussWishart,
-    concentration: tf.Tensor,
-    num_slots: int,
-) -> tf.Tensor:
-    """``log_predictive`` of the mean over draws ``z [s, n]``, ``concentration [s]``: ``[m]``."""
-    each = tf.map_fn(
-        lambda draw: log_predictive(x, rows, draw[0], base, draw[1], num_slots),
-        (z, concentration),
-        fn_output_signature=x.dtype,
-    )
-    count = tf.cast(tf.shape(each)[0], each.dtype)
-    return tf.reduce_logsumexp(each, axis=0) - tf.math.log(count)
+    weights = tf.concat([about_m.count, concentration[tf.newaxis]], axis=0)
+    each = [
+        tf.concat([known, tf.cast(new, rows.dtype)[tf.newaxis]], axis=0)
+        for known, new in zip(q, base, strict=True)
+    ]
+    return tf.math.log(weights / tf.reduce_sum(weights)), GaussWishart(*each)
 
 
 def _tables(

@@ -20,7 +20,8 @@ class GmmOptions(Config):
         1e-6,
         gt=0,
         description="Smallest variance of a component in any direction, in squared units of the "
-        "data; times the variance of a column where that is below one.",
+        "data; times the variance of a column where that is below one, and never below 1e-9 of "
+        "it (float32: 1e-5).",
     )
     dtype: Literal["float64", "float32"] = Field(
         "float64", description="Precision; float32 takes half the time and three digits less."

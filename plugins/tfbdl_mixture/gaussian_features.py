@@ -1,9 +1,10 @@
 """The normal density as a linear function of features, so that EM is two matrix products.
 
-``log w_k + log N(u | mu_k, S_k)`` is linear in the features ``[1, u, u_i u_j]``: all rows against
-all components are one product of a ``[n, p]`` with a ``[p, k]`` matrix, and the sufficient
-statistics of all components are another, ``[p, n]`` with ``[n, k]``. The quadratic features are
-those that the form of the covariance needs: none but a sum for one matrix that all share.
+``log w_k + log N(u | mu_k, S_k)`` is linear in the features ``[1, u, u_i u_j]``: all components
+against all rows are one product of a ``[k, p]`` with a ``[p, n]`` matrix, and the sufficient
+statistics of all components are another, ``[k, n]`` with ``[n, p]``. The quadratic features are
+those that the form of the covariance needs: none but a sum for one matrix that all share. Rows
+run along the last axis, so that what is done to each of them is one long vector operation.
 """
 
 from __future__ import annotations
@@ -38,21 +39,22 @@ def num_features(form: Form, d: int) -> int:
 
 
 def features(rows: tf.Tensor, form: Form) -> tf.Tensor:
-    """``[n, p]``: one, the rows ``[n, d]`` themselves, and their products."""
-    parts = [tf.ones_like(rows[:, :1]), rows]
+    """``[p, n]``: one, the rows ``[n, d]`` themselves, and their products."""
+    columns = tf.transpose(rows)
+    parts = [tf.ones_like(columns[:1]), columns]
     if form == "full":  # the upper triangle, row by row
-        parts += [rows[:, i : i + 1] * rows[:, i:] for i in range(rows.shape[1])]
+        parts += [columns[i : i + 1] * columns[i:] for i in range(rows.shape[1])]
     elif form == "diagonal":
-        parts.append(rows**2)
+        parts.append(columns**2)
     elif form == "spherical":
-        parts.append(tf.reduce_sum(rows**2, axis=1, keepdims=True))
-    return tf.concat(parts, axis=1)
+        parts.append(tf.reduce_sum(columns**2, axis=0, keepdims=True))
+    return tf.concat(parts, axis=0)
 
 
 def coefficients(
     log_weights: tf.Tensor, means: tf.Tensor, precisions: tf.Tensor, log_det: tf.Tensor, form: Form
 ) -> tf.Tensor:
-    """``[p, k]``: features times this are ``log w_k + log N(u | mu_k, S_k)``.
+    """``[k, p]``: this times the features is ``log w_k + log N(u | mu_k, S_k)``.
 
     Where the precision is tied the quadratic term, which is the same for all components, is left
     out: ``- tr(P u u') / 2``.
@@ -77,20 +79,20 @@ def coefficients(
         quadratic = -0.5 * precisions[:, tf.newaxis]
     mahalanobis = tf.reduce_sum(linear * means, axis=1)
     constant = log_weights + 0.5 * (log_det - mahalanobis - d * math.log(2.0 * math.pi))
-    return tf.transpose(tf.concat([constant[:, tf.newaxis], linear, quadratic], axis=1))
+    return tf.concat([constant[:, tf.newaxis], linear, quadratic], axis=1)
 
 
 def sums(phi: tf.Tensor, responsibilities: tf.Tensor, rows: tf.Tensor, form: Form) -> Sums:
     """Expected statistics: the second product.
 
     Args:
-        phi: ``[n, p]``, the features of ``rows``.
-        responsibilities: ``[n, k]``.
+        phi: ``[p, n]``, the features of ``rows``.
+        responsibilities: ``[k, n]``.
         rows: ``[n, d]``.
         form: Of the covariances.
     """
     d = rows.shape[1]
-    total = tf.matmul(responsibilities, phi, transpose_a=True)  # [k, p]
+    total = tf.matmul(responsibilities, phi, transpose_b=True)  # [k, p]
     count, first, rest = total[:, 0], total[:, 1 : d + 1], total[:, d + 1 :]
     if form == "full":
         places = np.zeros((d, d), np.int32)

@@ -12,16 +12,19 @@ from tfbdl import Capability, random
 from tfbdl.data import DataInfo, Dataset
 from tfbdl.distributions import Prior
 from tfbdl.errors import DataError, OptionsError
+from tfbdl.inference.em import sum_over_rows
 from tfbdl.parametric import ParametricModel
 from tfbdl.protocols import Params, Statistics
 
 from . import gaussian_features as gaussian
+from . import geometry
 from . import kmeans_plus_plus as kmeans
 from .config import GmmOptions
 from .gaussian_features import Sums
-from .table import in_blocks, query_table, training_table
+from .table import check_count, in_blocks, query_table, training_table
 
-FLOORED = 1.001  # a variance up to so many floors is said to be at the floor
+LEAST = {"float64": 1e-9, "float32": 1e-5}
+"""Share of a column's variance below which the digits of its squares do not reach."""
 
 
 class GaussianMixture(ParametricModel):
@@ -40,7 +43,9 @@ class GaussianMixture(ParametricModel):
     capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.EM})
     default_engine: ClassVar[str] = "em"
     objective = "log_likelihood"
+    jit_compile = False  # two products of matrices, which XLA makes no faster
     options: GmmOptions
+    _reach = 1.0  # the largest squared length of a scaled row
 
     def __init__(
         self,
@@ -86,37 +91,26 @@ class GaussianMixture(ParametricModel):
             DataError: If they are no matrix, have weights, or are fewer than the components.
         """
         x = training_table(data, "float64")
-        kmeans.check_rows(len(x), self.num_components)
-        return tf.constant(self._standardized(x), self.dtype)
+        kmeans.check_rows(len(x), self.num_components, "component")
+        u = self._standardized(x)
+        self._reach = float((u**2).sum(axis=1).max())
+        return tf.constant(u, self.dtype)
 
     def start(self, rows: tf.Tensor, method: str, seed: int) -> Params:
-        """Means at centres, and the covariances of the rows around them.
+        """The components of a clustering, each row wholly in one of them.
 
         Args:
             rows: As ``rows`` gives them.
             method: ``auto`` and ``kmeans++``: k-means from rows that lie far apart; ``random``:
-                means at random rows, each with the covariance of all.
-            seed: Of the centres.
+                each row goes to the nearest of some random rows.
+            seed: Of the clustering.
 
         Raises:
             OptionsError: If the method has another name.
         """
-        x, k = rows.numpy(), self.num_components
-        if method in ("auto", "kmeans++"):
-            centers = kmeans.lloyd(x, kmeans.centers(x, k, seed))["centers"]
-            labels, _ = kmeans.nearest_centers(rows, tf.constant(centers))
-            return self.m_step(self._sums(rows, tf.one_hot(labels, k, dtype=rows.dtype)))
-        if method != "random":
-            raise OptionsError(
-                "A Gaussian mixture starts by 'auto', 'kmeans++', 'random' or from arrays. "
-                f"Received: {method!r}."
-            )
-        even = tf.fill((len(x), k), tf.constant(1.0 / k, rows.dtype))
-        params = dict(self.m_step(self._sums(rows, even)))
-        order = np.argsort(random.uniform((len(x),), random.key(seed, "start"), "float64"))
-        chosen = x[order[:k]].astype(np.float64)
-        params["means"] = tf.constant(chosen * self._scale + self._shift, rows.dtype)
-        return params
+        who = "A Gaussian mixture"
+        labels = kmeans.start_labels(rows.numpy(), self.num_components, method, seed, who)
+        return self.m_step(self._sums(rows, tf.constant(labels)))
 
     def check_start(self, params: Mapping[str, np.ndarray]) -> None:
         """Raise OptionsError unless weights are a distribution and covariances positive."""
@@ -141,24 +135,18 @@ class GaussianMixture(ParametricModel):
     def e_step(self, params: Params, rows: tf.Tensor) -> Statistics:
         """Responsibilities (Bishop 9.23), as sums over the rows."""
         phi = gaussian.features(rows, self.form)
-        logits = tf.matmul(phi, self._coefficients(params))
-        peak = tf.reduce_max(logits, axis=1, keepdims=True)
-        shares = tf.exp(logits - peak)
-        total = tf.reduce_sum(shares, axis=1, keepdims=True)
-        log_prob = tf.reduce_sum(peak + tf.math.log(total))
-        expected = gaussian.sums(phi, shares / total, rows, self.form)
-        return {**expected._asdict(), "log_prob": log_prob}
+        shares, log_prob = self._responsibilities(params, phi)
+        return {**gaussian.sums(phi, shares, rows, self.form)._asdict(), **_counted(log_prob)}
 
     def sampled_e_step(self, params: Params, rows: tf.Tensor, key: tf.Tensor) -> Statistics:
         """Each row given to a component drawn from its responsibilities (Celeux & Diebolt 1985)."""
         phi = gaussian.features(rows, self.form)
-        logits = tf.matmul(phi, self._coefficients(params))
-        uniform = random.uniform(tf.shape(logits), key, logits.dtype)
-        labels = tf.argmax(logits - tf.math.log(-tf.math.log(uniform)), axis=1)  # Gumbel-max
-        members = tf.one_hot(labels, self.num_components, dtype=rows.dtype)
-        log_prob = tf.reduce_sum(tf.reduce_logsumexp(logits, axis=1))
-        drawn = gaussian.sums(phi, members, rows, self.form)
-        return {**drawn._asdict(), "log_prob": log_prob}
+        shares, log_prob = self._responsibilities(params, phi)
+        uniform = random.uniform(tf.shape(shares)[1:], key, shares.dtype)
+        below = tf.cumsum(shares) < uniform * tf.reduce_sum(shares, axis=0)
+        labels = tf.reduce_sum(tf.cast(below, tf.int32), axis=0)  # by the inverse of the cdf
+        members = self._members(labels, rows.dtype)
+        return {**gaussian.sums(phi, members, rows, self.form)._asdict(), **_counted(log_prob)}
 
     def m_step(self, statistics: Statistics) -> Params:
         """Weights, means and covariances in the units of the data."""
@@ -178,21 +166,32 @@ class GaussianMixture(ParametricModel):
         value = statistics["log_prob"]
         if self.form == "tied":  # the quadratic term that all components share
             precision, _ = self._precisions(params)
-            value -= 0.5 * tf.reduce_sum(precision * statistics["second"])
-        rows = tf.reduce_sum(statistics["count"])
-        return value - rows * tf.constant(self._log_volume(), value.dtype)
+            product = tf.cast(precision * statistics["second"], value.dtype)
+            value -= 0.5 * tf.reduce_sum(product)
+        return value - statistics["rows"] * self._log_volume()
+
+    def rounding(self, params: Mapping[str, np.ndarray]) -> float:
+        """By how much rounding may move a row's log density: more in a component that is narrow.
+
+        The products of features cancel to the last digits of ``|u|^2`` over the smallest variance.
+        """
+        smallest = float(self._narrowest(params, self._scale**2).min())
+        return float(np.finfo(self.dtype).eps) * self._reach / max(smallest, LEAST[self.dtype])
+
+    def degenerate(self, params: Mapping[str, np.ndarray]) -> bool:
+        """Whether a component collapsed, so that its likelihood means little."""
+        return bool(self._collapsed(params))
 
     def notices(self) -> list[str]:
         """The components that collapsed, and the columns that are constant."""
-        found = []
-        constant = self._constant_columns()
-        if constant:
-            listed = ", ".join(map(str, constant))
+        found, fitted = [], self.fitted()
+        constant = np.setdiff1d(np.arange(self._scale.size), self._moving_columns(fitted))
+        if constant.size:
             found.append(
-                f"Constant columns say nothing about components; their variance is held at "
-                f"variance_floor. Columns: {listed}."
+                "Constant columns say nothing about components; their variance is held at "
+                f"variance_floor. Columns: {', '.join(map(str, constant))}."
             )
-        collapsed = self._collapsed()
+        collapsed = self._collapsed(fitted)
         if collapsed:
             listed = ", ".join(f"{k} (weight {self.weights_[k]:.3g})" for k in collapsed)
             found.append(
@@ -216,7 +215,7 @@ class GaussianMixture(ParametricModel):
         shares = np.exp(joint - joint.max(axis=1, keepdims=True))
         return shares / shares.sum(axis=1, keepdims=True)
 
-    def assignments(self, x: Any) -> np.ndarray:
+    def predict(self, x: Any) -> np.ndarray:
         """The most probable component of each row: ``[n]``."""
         return self._log_joint(x).argmax(axis=1)
 
@@ -226,14 +225,14 @@ class GaussianMixture(ParametricModel):
 
     def sample_with_components(self, n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Draw ``n`` rows ``[n, d]``, and the component ``[n]`` that each is from."""
-        fitted = self.fitted()
+        fitted, n = self.fitted(), check_count(n)
         k, d = fitted["means"].shape
         key = random.key(seed, "mixture")
         uniform = random.uniform((n,), random.fold_in(key, "components"), "float64").numpy()
         edges = np.cumsum(fitted["weights"].astype(np.float64))
         chosen = np.minimum(np.searchsorted(edges / edges[-1], uniform), k - 1)
         noise = random.normal((n, d), random.fold_in(key, "noise"), "float64").numpy()
-        roots = np.linalg.cholesky(self._matrices())
+        roots = np.linalg.cholesky(geometry.matrices(fitted, self.form))
         x = fitted["means"][chosen] + np.einsum("nij,nj->ni", roots[chosen], noise)
         return x.astype(self.dtype), chosen
 
@@ -244,9 +243,27 @@ class GaussianMixture(ParametricModel):
 
     # -- inside ---------------------------------------------------------------------------------
 
-    def _sums(self, rows: tf.Tensor, responsibilities: tf.Tensor) -> dict[str, tf.Tensor]:
-        phi = gaussian.features(rows, self.form)
-        return gaussian.sums(phi, responsibilities, rows, self.form)._asdict()
+    def _sums(self, rows: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Statistics with each row wholly in the component of its label ``[n]``."""
+
+        def of(part: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
+            phi = gaussian.features(part[0], self.form)
+            members = self._members(part[1], phi.dtype)
+            return gaussian.sums(phi, members, part[0], self.form)._asdict()
+
+        return dict(sum_over_rows(of, (rows, labels), self.row_bytes))
+
+    def _members(self, labels: tf.Tensor, dtype: Any) -> tf.Tensor:
+        """Labels ``[n]`` as responsibilities ``[k, n]``."""
+        return tf.one_hot(labels, self.num_components, axis=0, dtype=dtype)
+
+    def _responsibilities(self, params: Params, phi: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """``[k, n]``, and the log density of each row ``[n]`` but for what all rows share."""
+        logits = tf.matmul(self._coefficients(params), phi)
+        peak = tf.reduce_max(logits, axis=0)
+        shares = tf.exp(logits - peak)
+        total = tf.reduce_sum(shares, axis=0)
+        return shares / total, peak + tf.math.log(total)
 
     def _standardized(self, x: Any) -> Any:
         return (x - self._shift) / self._scale
@@ -259,7 +276,9 @@ class GaussianMixture(ParametricModel):
 
     def _floor(self) -> np.ndarray:
         """The floor of scaled rows' variances along each axis."""
-        return self.options.variance_floor * np.minimum(1.0, 1.0 / self._scale**2)
+        floor = self.options.variance_floor
+        scaled = floor * np.minimum(1.0, 1.0 / self._scale**2)
+        return np.maximum(scaled, min(LEAST[self.dtype], floor))
 
     def _log_volume(self) -> float:
         return float(np.log(self._scale).sum())
@@ -288,40 +307,33 @@ class GaussianMixture(ParametricModel):
 
         def joint(rows: np.ndarray) -> tf.Tensor:
             u = tf.constant(self._standardized(rows))
-            logits = tf.matmul(gaussian.features(u, self.form), coefficients)
+            logits = tf.transpose(tf.matmul(coefficients, gaussian.features(u, self.form)))
             if shared is not None:
                 logits -= 0.5 * tf.reduce_sum(tf.matmul(u, shared) * u, axis=1, keepdims=True)
             return logits - self._log_volume()
 
         return np.asarray(in_blocks(joint, table, 2 * self.row_bytes))
 
-    def _matrices(self) -> np.ndarray:
-        """The covariances of all forms as ``[k, d, d]``."""
-        fitted = self.fitted()
-        (k, d), covariances = fitted["means"].shape, fitted["covariances"].astype(np.float64)
-        if self.form == "tied":
-            return np.broadcast_to(covariances, (k, d, d))
-        if self.form == "diagonal":
-            return covariances[:, :, np.newaxis] * np.eye(d)
-        if self.form == "spherical":
-            return covariances[:, np.newaxis, np.newaxis] * np.eye(d)
-        return covariances
+    def _moving_columns(self, params: Mapping[str, np.ndarray]) -> np.ndarray:
+        return geometry.moving_columns(params, self.form, self._floor() * self._scale**2)
 
-    def _constant_columns(self) -> list[int]:
-        variances = np.diagonal(self._matrices(), axis1=1, axis2=2).max(axis=0)
-        floor = self._floor() * self._scale**2
-        spread = np.ptp(self.fitted()["means"], axis=0)
-        return np.flatnonzero((variances <= floor * FLOORED) & (spread**2 <= floor)).tolist()
+    def _narrowest(self, params: Mapping[str, np.ndarray], unit: np.ndarray) -> np.ndarray:
+        """The smallest variance of each component ``[k]``, in units ``[d]``."""
+        columns = self._moving_columns(params)
+        return geometry.smallest_variances(params, self.form, columns, unit)
 
-    def _collapsed(self) -> list[int]:
-        """Components with a direction at the floor, constant columns left aside."""
-        moving = np.setdiff1d(np.arange(self._scale.size), self._constant_columns())
-        if not moving.size:
-            return []
-        root = np.sqrt(self._floor() * self._scale**2)[moving]
-        matrices = self._matrices()[:, moving][:, :, moving] / np.multiply.outer(root, root)
-        smallest = np.linalg.eigvalsh(matrices)[:, 0]
-        return np.flatnonzero(smallest <= FLOORED).tolist()
+    def _collapsed(self, params: Mapping[str, np.ndarray]) -> list[int]:
+        """Components with a direction at the floor."""
+        variances = self._narrowest(params, self._floor() * self._scale**2)
+        return np.flatnonzero(variances <= geometry.FLOORED).tolist()
+
+
+def _counted(log_prob: tf.Tensor) -> dict[str, tf.Tensor]:
+    """The sum of log densities ``[n]`` and the number of rows, with all digits of float64."""
+    return {
+        "log_prob": tf.reduce_sum(tf.cast(log_prob, tf.float64)),
+        "rows": tf.cast(tf.shape(log_prob)[0], tf.float64),
+    }
 
 
 def _columns(info: DataInfo | None) -> int:

@@ -11,7 +11,9 @@ from tfbdl.errors import DataError, OptionsError
 from .bayesian_config import GaussWishartOptions
 from .wishart import GaussWishart
 
-SINGULAR = 1e-12  # smallest eigenvalue of a correlation matrix that can be inverted
+SINGULAR = {"float64": 1e-12, "float32": 1e-5}
+"""Smallest eigenvalue of a correlation matrix that can be inverted in the dtype."""
+CONSTANT = 50.0  # times the dtype's epsilon and the largest value: a column that varies less
 
 
 def prior_of(options: GaussWishartOptions, x: np.ndarray) -> GaussWishart:
@@ -37,8 +39,9 @@ def prior_of(options: GaussWishartOptions, x: np.ndarray) -> GaussWishart:
     d = x.shape[1]
     check_options(options, d)
     rows = x.astype(np.float64)
+    name = x.dtype.name
     mean = rows.mean(axis=0) if options.m0 is None else np.asarray(options.m0, np.float64)
-    W0 = _inverse_covariance(rows) if options.W0 is None else np.asarray(options.W0, np.float64)
+    W0 = _inverse_covariance(rows, name) if options.W0 is None else np.asarray(options.W0)
     nu0 = float(d) if options.nu0 is None else options.nu0
     parts: Any = (options.beta0, nu0, mean.reshape(d), W0.reshape(d, d))
     return GaussWishart(*(np.asarray(part, x.dtype) for part in parts))
@@ -79,12 +82,15 @@ def _check_shape(name: str, value: Any, shape: tuple[int, ...]) -> None:
     )
 
 
-def _inverse_covariance(rows: np.ndarray) -> np.ndarray:
-    """The inverse of the covariance of ``[n, d]``, through the correlations."""
+def _inverse_covariance(rows: np.ndarray, dtype: str) -> np.ndarray:
+    """The inverse of the covariance of ``[n, d]``, through the correlations, for use in dtype."""
     centred = rows - rows.mean(axis=0)
     scale = centred.std(axis=0, ddof=1)
-    constant = np.flatnonzero(scale <= np.abs(rows).max(axis=0) * 1e-14)
+    rounding = CONSTANT * float(np.finfo(dtype).eps)
+    constant = np.flatnonzero(scale <= np.abs(rows).max(axis=0) * rounding)
     advice = "Drop such columns, or say with W0 what is believed of a component's precision."
+    if dtype == "float32":
+        advice += " With dtype='float64' columns may be closer to one another."
     if constant.size:
         raise DataError(
             "W0 is the inverse of the rows' covariance by default, which does not exist where a "
@@ -92,12 +98,12 @@ def _inverse_covariance(rows: np.ndarray) -> np.ndarray:
         )
     correlation = (centred / scale).T @ (centred / scale) / (len(rows) - 1)
     values, vectors = np.linalg.eigh(correlation)
-    if not values[0] > SINGULAR:
+    if not values[0] > SINGULAR[dtype]:
         raise DataError(
             "W0 is the inverse of the rows' covariance by default, which does not exist where "
             "columns are linear in one another or rows are fewer than columns. Received: "
             f"{rows.shape[0]} rows and {rows.shape[1]} columns of rank "
-            f"{int((values > SINGULAR).sum())}. {advice}"
+            f"{int((values > SINGULAR[dtype]).sum())} in {dtype}. {advice}"
         )
     inverse = (vectors / values) @ vectors.T / np.outer(scale, scale)
     return np.asarray(0.5 * (inverse + inverse.T))

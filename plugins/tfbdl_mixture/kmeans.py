@@ -8,12 +8,17 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow as tf
 
-from tfbdl import random
+from tfbdl import Capability
 from tfbdl.data import Dataset
-from tfbdl.errors import OptionsError
 from tfbdl.parametric import ParametricModel
 
-from .kmeans_plus_plus import centers, check_rows, cluster_sums, moved_centers, nearest_centers
+from .kmeans_plus_plus import (
+    check_rows,
+    cluster_sums,
+    moved_centers,
+    nearest_centers,
+    start_centers,
+)
 from .latent_config import KMeansOptions
 from .table import in_blocks, query_table, training_table
 
@@ -31,7 +36,7 @@ class KMeans(ParametricModel):
     """
 
     options_class: ClassVar[Any] = KMeansOptions
-    capabilities: ClassVar[frozenset[str]] = frozenset({"em"})
+    capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.EM})
     default_engine: ClassVar[str] = "em"
     objective: ClassVar[str] = "score"
     jit_compile: ClassVar[bool] = False  # two products of matrices, which XLA makes no faster
@@ -56,8 +61,9 @@ class KMeans(ParametricModel):
     @property
     def row_bytes(self) -> int:
         """Memory that a row takes in the E-step."""
-        columns = 1 if self._rows is None else self._rows.shape[1]
-        return int(np.dtype(self.dtype).itemsize * (3 * self.options.num_clusters + 3 * columns))
+        known = self._rows if self._rows is not None else self.fitted()["centers"]
+        numbers = 3 * self.options.num_clusters + 4 * known.shape[1]
+        return int(np.dtype(self.dtype).itemsize * numbers)
 
     def start(self, rows: tf.Tensor, method: str, seed: int) -> dict[str, tf.Tensor]:
         """Centres to begin with: ``kmeans++`` (and ``auto``), or rows drawn at ``random``.
@@ -66,15 +72,7 @@ class KMeans(ParametricModel):
             OptionsError: If the method is another.
         """
         k = self.options.num_clusters
-        if method in ("auto", "kmeans++"):
-            return {"centers": tf.constant(centers(rows, k, seed))}
-        if method != "random":
-            raise OptionsError(
-                "k-means starts by 'kmeans++' or 'random', or at given centers. "
-                f"Received: {method!r}."
-            )
-        order = tf.argsort(random.uniform([tf.shape(rows)[0]], random.key(seed, "k-means")))
-        return {"centers": tf.gather(rows, order[:k])}
+        return {"centers": tf.constant(start_centers(rows, k, method, seed, "k-means"))}
 
     def e_step(self, params: Mapping[str, tf.Tensor], rows: tf.Tensor) -> dict[str, tf.Tensor]:
         """Each row goes to its nearest centre (eq. 9.2); counts, sums and the inertia."""
@@ -85,7 +83,7 @@ class KMeans(ParametricModel):
         return {
             "counts": counts,
             "sums": sums,
-            "inertia": tf.reduce_sum(distances),
+            "inertia": tf.reduce_sum(tf.cast(distances, tf.float64)),
             # A sum over rows of what is the same for each: an empty cluster stays where it is.
             "rows": number,
             "before": number * places,
@@ -137,6 +135,14 @@ class KMeans(ParametricModel):
         labels: np.ndarray = self._nearest(self._table(x))[0]
         return labels
 
+    def responsibilities(self, x: Any) -> np.ndarray:
+        """1 for the cluster of each row of ``x [n, d]``, 0 for the others: ``[n, k]``.
+
+        Raises:
+            DataError: As ``predict``.
+        """
+        return np.eye(self.options.num_clusters, dtype=self.dtype)[self.predict(x)]
+
     def distances(self, x: Any) -> np.ndarray:
         """Euclidean distances of rows ``[n, d]`` from all centres, ``[n, k]``.
 
@@ -149,9 +155,7 @@ class KMeans(ParametricModel):
             return tf.norm(rows[:, tf.newaxis] - places, axis=-1)
 
         table = self._table(x)
-        return np.asarray(
-            in_blocks(of, tf.constant(table), 8 * places.shape[0] * (table.shape[1] + 1))
-        )
+        return np.asarray(in_blocks(of, table, 16 * places.shape[0] * (table.shape[1] + 1)))
 
     def figures(self) -> dict[str, float]:
         """The inertia."""
@@ -173,7 +177,7 @@ class KMeans(ParametricModel):
     def _nearest(self, table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         places = tf.constant(self.fitted()["centers"])
         labels, squares = in_blocks(
-            lambda rows: nearest_centers(rows, places), tf.constant(table), self.row_bytes
+            lambda rows: nearest_centers(tf.convert_to_tensor(rows), places), table, self.row_bytes
         )
         return labels, squares
 

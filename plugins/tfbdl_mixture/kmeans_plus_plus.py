@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfbdl import random
-from tfbdl.errors import DataError
+from tfbdl.errors import DataError, OptionsError
 
 
 def centers(rows: Any, k: int, seed: int) -> np.ndarray:
@@ -52,11 +52,53 @@ def centers(rows: Any, k: int, seed: int) -> np.ndarray:
     return rows[np.asarray(chosen)]
 
 
-def check_rows(num_rows: int, k: int) -> None:
-    """Raise DataError if there are fewer rows than clusters."""
+def start_centers(rows: Any, k: int, method: str, seed: int, who: str) -> np.ndarray:
+    """Rows to begin at.
+
+    Args:
+        rows: ``[n, d]``, finite.
+        k: How many, from 1 to n.
+        method: ``auto`` and ``kmeans++``: rows that lie far apart; ``random``: any.
+        seed: Of the draws.
+        who: What begins there, for the error: "A Gaussian mixture".
+
+    Returns:
+        ``[k, d]``, of the dtype of ``rows``.
+
+    Raises:
+        OptionsError: If the method has another name.
+        DataError: If there are fewer rows than centres.
+    """
+    if method in ("auto", "kmeans++"):
+        return centers(rows, k, seed)
+    if method != "random":
+        raise OptionsError(
+            f"{who} starts by 'auto', 'kmeans++', 'random' or from arrays. Received: {method!r}."
+        )
+    rows = np.asarray(rows)
+    check_rows(len(rows), k)
+    u = random.uniform([len(rows)], random.key(seed, "random rows"), "float64").numpy()
+    return rows[np.argsort(u)[:k]]
+
+
+def start_labels(rows: Any, k: int, method: str, seed: int, who: str) -> np.ndarray:
+    """Clusters of rows to begin with, ``[n]``, int32, from 0 to ``k - 1``.
+
+    ``auto`` and ``kmeans++``: k-means from rows that lie far apart; ``random``: each row goes to
+    the nearest of ``k`` rows drawn at random. Arguments and errors are those of
+    ``start_centers``.
+    """
+    places = start_centers(rows, k, method, seed, who)
+    if method == "random":
+        return nearest_centers(tf.convert_to_tensor(rows), tf.constant(places))[0].numpy()
+    return lloyd(rows, places)["labels"]
+
+
+def check_rows(num_rows: int, k: int, word: str = "cluster") -> None:
+    """Raise DataError if there are fewer rows than clusters, which are called ``word``."""
     if num_rows < k:
         raise DataError(
-            f"Each cluster needs a row to begin with. Expected at least {k} rows for {k} clusters. "
+            f"Each {word} needs a row to begin with. Expected at least {k} rows for {k} {word}s. "
             f"Received: {num_rows}."
         )
 

@@ -31,5 +31,10 @@ class PPCAOptions(Config):
     """Size of the latent space, and how small the noise may become."""
 
     latent_dim: int = Field(2, ge=1, description="Size of the latent space; below the columns.")
-    noise_floor: float = Field(1e-6, gt=0, description="Smallest variance of the noise.")
+    noise_floor: float = Field(
+        1e-6,
+        gt=0,
+        description="Smallest variance of the noise, in squared units of the data; times the mean "
+        "variance of a column where that is below one.",
+    )
     dtype: Literal["float64", "float32"] = Field("float64", description="Of all arrays.")

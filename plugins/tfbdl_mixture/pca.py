@@ -6,11 +6,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from tfbdl import Capability
 from tfbdl.data import Dataset
-from tfbdl.errors import DataError, OptionsError
+from tfbdl.errors import OptionsError
 
 from .latent_config import PCAOptions
-from .scatter_model import ScatterModel
+from .scatter import Scatter
+from .scatter_model import ScatterModel, not_varying
 from .table import query_table
 
 
@@ -28,25 +30,28 @@ class PCA(ScatterModel):
     """
 
     options_class: ClassVar[Any] = PCAOptions
-    capabilities: ClassVar[frozenset[str]] = frozenset({"exact"})
+    capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.EXACT})
     default_engine: ClassVar[str] = "exact"
 
     def condition(self, data: Dataset) -> None:
-        """Fit to the rows seen so far and these.
+        """Fit to the rows seen so far and these, if they do for a fit.
 
         Raises:
-            DataError: If the rows are no table of finite numbers, or all of them are equal.
+            DataError: If the rows are no table of finite numbers.
             OptionsError: If more axes are asked for than there are columns.
         """
         scatter = self.take_in(data)
+        self._check_size(len(scatter.mean))
+        if self.shortcoming(scatter):
+            return
         variances = scatter.variances
-        number = self._number(variances, len(scatter.mean))
+        number = self._number(variances)
         total = variances.sum()
         self.assign(
             {
                 "components": scatter.axes[:number].astype(self.dtype),
                 "explained_variance": variances[:number].astype(self.dtype),
-                "explained_share": (variances[:number] / (total or 1.0)).astype(self.dtype),
+                "explained_share": (variances[:number] / total).astype(self.dtype),
                 "mean": scatter.mean.astype(self.dtype),
             }
         )
@@ -73,13 +78,24 @@ class PCA(ScatterModel):
 
     def figures(self) -> dict[str, float]:
         """The number of axes kept, and the share of the variance that they explain."""
-        fitted = self.fitted()
+        if not self.params:
+            return {}
+        fitted = self.params
         return {
             "num_components": float(len(fitted["components"])),
             "explained_share": float(fitted["explained_share"].sum()),
         }
 
-    def _number(self, variances: np.ndarray, num_columns: int) -> int:
+    def shortcoming(self, scatter: Scatter) -> str:
+        """What these rows lack for a fit; empty if nothing."""
+        wanted = self.options.latent_dim or 1
+        if constant := not_varying(scatter.constant_columns, len(scatter.mean), scatter.num_rows):
+            return constant
+        if wanted > scatter.num_rows:
+            return f"{wanted} axes need at least {wanted} rows. Received: {scatter.num_rows}."
+        return ""
+
+    def _check_size(self, num_columns: int) -> None:
         wanted, share = self.options.latent_dim, self.options.explained_share
         if wanted is not None and share is not None:
             raise OptionsError(
@@ -91,12 +107,12 @@ class PCA(ScatterModel):
                 f"latent_dim must be at most {num_columns}, the number of columns. "
                 f"Received: {wanted}."
             )
-        if wanted is not None and wanted > len(variances):
-            raise DataError(
-                f"{wanted} axes need at least {wanted} rows. Received: {len(variances)}."
-            )
+
+    def _number(self, variances: np.ndarray) -> int:
+        """How many axes to keep."""
+        wanted, share = self.options.latent_dim, self.options.explained_share
         if share is None:
             return int(wanted or len(variances))
-        explained = np.cumsum(variances) / (variances.sum() or 1.0)
+        explained = np.cumsum(variances) / variances.sum()
         # The sum of all shares may fall short of 1 by rounding.
         return int(min((explained < share * (1.0 - 1e-12)).sum() + 1, len(variances)))

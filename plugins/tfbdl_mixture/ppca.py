@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow as tf
 
-from tfbdl import random
+from tfbdl import Capability, random
 from tfbdl.data import Dataset
 from tfbdl.errors import DataError, OptionsError
 from tfbdl.parametric import ParametricModel
@@ -18,7 +18,7 @@ from .latent_config import PPCAOptions
 from .ppca_queries import PPCAQueries
 from .ppca_steps import Rows
 from .scatter import Scatter, constant_columns
-from .scatter_model import ScatterModel, check_varies
+from .scatter_model import ScatterModel, not_varying
 from .table import training_table
 
 
@@ -35,7 +35,7 @@ class PPCA(PPCAQueries, ScatterModel):
     """
 
     options_class: ClassVar[Any] = PPCAOptions
-    capabilities: ClassVar[frozenset[str]] = frozenset({"em", "exact"})
+    capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.EM, Capability.EXACT})
     default_engine: ClassVar[str] = "exact"
     objective: ClassVar[str] = "log_likelihood"
     jit_compile: ClassVar[bool] = (
@@ -44,6 +44,7 @@ class PPCA(PPCAQueries, ScatterModel):
 
     origin: Any = 0.0
     num_rows: int = 0
+    floor: float = 0.0  # of the noise variance, in squared units of the data
     constant_columns: tuple[int, ...] = ()
     _log_likelihood: float = float("nan")
     _rows: Rows | None = None
@@ -51,21 +52,29 @@ class PPCA(PPCAQueries, ScatterModel):
     def condition(self, data: Dataset) -> None:
         """The maximum of the likelihood in closed form, of the rows seen so far and these.
 
+        There is none as long as all of them are equal.
+
         ``noise_variance`` is the mean of the discarded eigenvalues of the covariance with divisor N
         (Bishop 12.46), and ``W = U (L - noise_variance I)^(1/2)`` (12.45).
 
         Raises:
-            DataError: If the rows are no table, a value is missing, or all rows are equal.
+            DataError: If the rows are no table, or a value is missing.
             OptionsError: If latent_dim is not below the number of columns.
         """
         scatter = self.take_in(data)
         self._rows = None
+        self._check_size(len(scatter.mean))
+        if self.shortcoming(scatter):
+            return
+        self.floor = self._floor_of(scatter.squares / scatter.num_rows)
         self.assign(self._closed_form(scatter))
         self.num_rows = scatter.num_rows
         self.constant_columns = scatter.constant_columns
-        self._log_likelihood = _log_likelihood(
-            scatter, self.options.latent_dim, self.options.noise_floor
-        )
+        self._log_likelihood = _log_likelihood(scatter, self.options.latent_dim, self.floor)
+
+    def shortcoming(self, scatter: Scatter) -> str:
+        """What these rows lack for a fit; empty if nothing."""
+        return not_varying(scatter.constant_columns, len(scatter.mean), scatter.num_rows)
 
     def rows(self, data: Dataset) -> Rows:
         """The inputs ``[n, d]``; where values are missing a pair (filled rows, mask).
@@ -87,7 +96,9 @@ class PPCA(PPCAQueries, ScatterModel):
         mean = np.asarray(np.nanmean(table, axis=0, dtype=np.float64))
         variance = np.asarray(np.nanmean((table - mean) ** 2, axis=0, dtype=np.float64))
         self.constant_columns = constant_columns(mean, variance)
-        check_varies(self.constant_columns, len(mean), len(table))
+        if wrong := not_varying(self.constant_columns, len(mean), len(table)):
+            raise DataError(wrong)
+        self.floor = self._floor_of(variance)
         self.scatter, self.num_rows = None, len(table)
         self.origin = mean.astype(self.dtype)
         x = tf.constant(np.where(observed, table, self.origin))
@@ -126,7 +137,8 @@ class PPCA(PPCAQueries, ScatterModel):
         variance = tf.reduce_mean((x - mean) ** 2)
         shape = (x.shape[1], k)
         W = random.normal(shape, random.key(seed, "ppca"), x.dtype)
-        return {"W": W * tf.sqrt(variance / k), "mean": mean, "noise_variance": variance}
+        noise = tf.maximum(variance, tf.constant(self.floor, x.dtype))
+        return {"W": W * tf.sqrt(variance / k), "mean": mean, "noise_variance": noise}
 
     def check_start(self, params: Mapping[str, Any]) -> None:
         """Raise OptionsError unless the noise variance of a start is positive."""
@@ -155,7 +167,7 @@ class PPCA(PPCAQueries, ScatterModel):
     def m_step(self, statistics: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """W, mean and noise variance (Bishop 12.56, 12.57)."""
         origin = tf.cast(self.origin, statistics["products"].dtype)
-        return ppca_steps.maximised(statistics, origin, self.options.noise_floor)
+        return ppca_steps.maximised(statistics, origin, self.floor)
 
     def log_likelihood(
         self, params: Mapping[str, tf.Tensor], statistics: Mapping[str, tf.Tensor]
@@ -170,15 +182,18 @@ class PPCA(PPCAQueries, ScatterModel):
         axes, lengths, _ = np.linalg.svd(W, full_matrices=False)  # W R with R = V
         peaks = np.take_along_axis(axes, np.abs(axes).argmax(axis=0)[np.newaxis], axis=0)
         turned = axes * lengths * np.where(peaks < 0, -1.0, 1.0)
+        noise = np.asarray(params["noise_variance"], self.dtype)
+        if self._rows is not None:
+            noise = np.maximum(noise, np.asarray(self.floor, self.dtype))
         super().assign(
             {
                 "W": turned.astype(self.dtype),
                 "mean": np.asarray(params["mean"], self.dtype),
-                "noise_variance": np.asarray(params["noise_variance"], self.dtype),
+                "noise_variance": noise,
             }
         )
         if self._rows is not None:
-            self._log_likelihood = float(self._log_prob(self._rows).sum())
+            self._log_likelihood = float(self._log_prob(self._rows).sum(dtype=np.float64))
             self._rows = None  # a fitted model keeps no data
 
     def set_state(self, state: Mapping[str, Any]) -> None:
@@ -212,8 +227,12 @@ class PPCA(PPCAQueries, ScatterModel):
         }
 
     def notices(self) -> list[str]:
-        """Sentences on columns that are constant, and on noise at its floor."""
-        sentences = []
+        """Sentences on columns that are constant, and on noise at its floor.
+
+        Raises:
+            DataError, ModelError: As ``fitted``.
+        """
+        sentences = super().notices()
         if self.constant_columns:
             some = ", ".join(map(str, self.constant_columns[:5]))
             more = ", ..." if len(self.constant_columns) > 5 else ""
@@ -221,9 +240,9 @@ class PPCA(PPCAQueries, ScatterModel):
                 f"Constant columns ({some}{more}) lower the noise variance, which all columns "
                 "share. Leave them out."
             )
-        if self.num_rows and self.noise_variance_ <= self.options.noise_floor * (1.0 + 1e-6):
+        if self.num_rows and self.noise_variance_ <= self.floor * (1.0 + 1e-6):
             sentences.append(
-                f"The noise variance is at its floor, {self.options.noise_floor:g}: "
+                f"The noise variance is at its floor, {self.floor:.4g}: "
                 f"{self.options.latent_dim} latent dimensions explain the {self.num_rows} rows "
                 "whole. Ask for fewer."
             )
@@ -231,8 +250,7 @@ class PPCA(PPCAQueries, ScatterModel):
 
     def _closed_form(self, scatter: Scatter) -> dict[str, np.ndarray]:
         d, k = len(scatter.mean), self.options.latent_dim
-        self._check_size(d)
-        kept, noise = _kept_and_noise(scatter, k, self.options.noise_floor)
+        kept, noise = _kept_and_noise(scatter, k, self.floor)
         W = np.zeros((d, k))
         W[:, : len(kept)] = scatter.axes[: len(kept)].T * np.sqrt(np.maximum(kept - noise, 0.0))
         arrays = {"W": W, "mean": scatter.mean, "noise_variance": np.asarray(noise)}
@@ -241,10 +259,19 @@ class PPCA(PPCAQueries, ScatterModel):
     def _from_origin(
         self, params: Mapping[str, tf.Tensor], rows: Rows
     ) -> tuple[dict[str, tf.Tensor], Rows]:
-        """Means and rows seen from the column means, so that large offsets cost no digits."""
-        origin = tf.cast(self.origin, params["W"].dtype)
-        moved = {**params, "mean": params["mean"] - origin}
+        """Means and rows seen from the column means, so that large offsets cost no digits.
+
+        The noise variance of a given start is raised to the floor.
+        """
+        dtype = params["W"].dtype
+        origin = tf.cast(self.origin, dtype)
+        noise = tf.maximum(params["noise_variance"], tf.constant(self.floor, dtype))
+        moved = {**params, "mean": params["mean"] - origin, "noise_variance": noise}
         return moved, ppca_steps.centred(rows, origin)
+
+    def _floor_of(self, variances: np.ndarray) -> float:
+        """The least noise variance where columns have these variances ``[d]``."""
+        return self.options.noise_floor * min(1.0, float(variances.mean()))
 
     def _check_size(self, num_columns: int) -> None:
         if self.options.latent_dim >= num_columns:
@@ -254,16 +281,16 @@ class PPCA(PPCAQueries, ScatterModel):
             )
 
 
-def _kept_and_noise(scatter: Scatter, k: int, noise_floor: float) -> tuple[np.ndarray, float]:
+def _kept_and_noise(scatter: Scatter, k: int, floor: float) -> tuple[np.ndarray, float]:
     """The eigenvalues that W takes up, and the mean of the others (Bishop 12.46)."""
     variances = scatter.variances
     noise = variances[k:].sum() / (len(scatter.mean) - k)
-    return variances[:k], max(float(noise), noise_floor)
+    return variances[:k], max(float(noise), floor)
 
 
-def _log_likelihood(scatter: Scatter, k: int, noise_floor: float) -> float:
+def _log_likelihood(scatter: Scatter, k: int, floor: float) -> float:
     """At the closed form (Bishop 12.44), from the eigenvalues of the covariance."""
-    kept, noise = _kept_and_noise(scatter, k, noise_floor)
+    kept, noise = _kept_and_noise(scatter, k, floor)
     d, inside = len(scatter.mean), np.maximum(kept, noise)
     log_det = np.log(inside).sum() + (d - len(kept)) * np.log(noise)
     trace = (kept / inside).sum() + scatter.variances[k:].sum() / noise

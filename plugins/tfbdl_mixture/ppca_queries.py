@@ -9,11 +9,10 @@ import numpy as np
 import tensorflow as tf
 
 from tfbdl import random
-from tfbdl.errors import OptionsError
 
 from . import ppca_steps
 from .ppca_steps import Rows
-from .table import in_blocks, query_table
+from .table import check_count, in_blocks, query_table
 
 
 class PPCAQueries:
@@ -77,10 +76,9 @@ class PPCAQueries:
         """Draw ``n`` rows: ``[n, d]``.
 
         Raises:
-            OptionsError: If n is no integer of at least 1.
+            OptionsError: If n is no whole number of at least 1.
         """
-        if not isinstance(n, (int, np.integer)) or n < 1:
-            raise OptionsError(f"n must be an integer of at least 1. Received: {n!r}.")
+        n = check_count(n)
         fitted = self.fitted()
         d, k = fitted["W"].shape
         z = random.normal((n, k), random.key(seed, "ppca latents"), self.dtype).numpy()

@@ -71,7 +71,7 @@ def expected(params: Mapping[str, tf.Tensor], rows: Rows) -> dict[str, tf.Tensor
     """Moments of the latents under their posterior (Bishop 12.54, 12.55), summed over rows."""
     found = latents(params, rows)
     covariance = posterior_covariance(params, found)
-    return _statistics(rows, found.mean, covariance, tf.reduce_sum(found.log_prob))
+    return _statistics(rows, found.mean, covariance, found.log_prob)
 
 
 def sampled(params: Mapping[str, tf.Tensor], rows: Rows, keys: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -85,7 +85,7 @@ def sampled(params: Mapping[str, tf.Tensor], rows: Rows, keys: tf.Tensor) -> dic
     else:
         turned = tf.linalg.triangular_solve(found.root, tf.transpose(noise), adjoint=True)
         z = found.mean + spread * tf.transpose(turned)
-    return _statistics(rows, z, tf.zeros_like(found.root), tf.reduce_sum(found.log_prob))
+    return _statistics(rows, z, tf.zeros_like(found.root), found.log_prob)
 
 
 def factorised(params: Mapping[str, tf.Tensor], rows: Rows) -> dict[str, tf.Tensor]:
@@ -98,8 +98,7 @@ def factorised(params: Mapping[str, tf.Tensor], rows: Rows) -> dict[str, tf.Tens
     precision = tf.linalg.diag_part(tf.matmul(found.root, found.root, transpose_b=True))
     covariance = tf.linalg.diag(params["noise_variance"] / precision)
     distance = 0.5 * (tf.reduce_sum(tf.math.log(precision), axis=-1) - _log_det(found.root))
-    bound = tf.reduce_sum(found.log_prob - distance)
-    return _statistics(rows, found.mean, covariance, bound)
+    return _statistics(rows, found.mean, covariance, found.log_prob - distance)
 
 
 def maximised(
@@ -146,9 +145,10 @@ def centred(rows: Rows, origin: tf.Tensor) -> Rows:
 
 
 def _statistics(
-    rows: Rows, z: tf.Tensor, covariance: tf.Tensor, value: tf.Tensor
+    rows: Rows, z: tf.Tensor, covariance: tf.Tensor, log_prob: tf.Tensor
 ) -> dict[str, tf.Tensor]:
     """Sums over rows of ``(z, 1)(z, 1)'`` and ``x (z, 1)'``; by column where values are missing."""
+    value = tf.reduce_sum(tf.cast(log_prob, tf.float64))
     ones = tf.ones_like(z[:, :1])
     extended = tf.concat([z, ones], axis=1)  # [n, k + 1]
     if not isinstance(rows, tuple):

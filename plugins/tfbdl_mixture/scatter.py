@@ -11,12 +11,12 @@ import numpy as np
 class Scatter:
     """What PCA needs of rows: ``F'F = sum (x - mean)(x - mean)'``, with orthogonal rows of F.
 
-    Rows that come later are taken in exactly: nothing of F is cut away.
+    Rows that come later are taken in exactly: nothing of F is cut away but rows of zeros.
 
     Attributes:
         num_rows: How many rows it stands for.
         mean: ``[d]``.
-        root: F, ``[r, d]`` with ``r <= min(num_rows, d)``; the longest rows first.
+        root: F, ``[r, d]`` with ``r = min(num_rows, d)``; the longest rows first.
         squares: ``sum (x - mean)^2`` of each column, ``[d]``, without the rounding of F.
 
     References:
@@ -46,6 +46,7 @@ class Scatter:
         gap = other.mean - self.mean
         between = np.sqrt(self.num_rows * other.num_rows / total) * gap
         root = _orthogonal_root(np.vstack([self.root, other.root, between]))
+        root = root[: min(total, len(gap))]  # the rank is lower: the others are zero
         squares = self.squares + other.squares + between**2
         return Scatter(total, self.mean + gap * (other.num_rows / total), root, squares)
 

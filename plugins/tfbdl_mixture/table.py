@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ import tensorflow as tf
 
 from tfbdl.data import Dataset
 from tfbdl.data.columns import to_floats
-from tfbdl.errors import DataError
+from tfbdl.errors import DataError, OptionsError
 
 BLOCK_BYTES = 32 * 2**20
 
@@ -60,6 +61,24 @@ def in_blocks(fn: Callable[[Any], Any], rows: Any, row_bytes: int) -> Any:
         block = tf.nest.map_structure(lambda part, at=at: part[at : at + size], rows)
         parts.append(tf.nest.map_structure(lambda part: part.numpy(), fn(block)))
     return tf.nest.map_structure(lambda *blocks: np.concatenate(blocks), *parts)
+
+
+def digest_of(rows: np.ndarray) -> np.ndarray:
+    """A SHA-256 of rows ``[n, d]`` and their shape, by which they are known again: 32 bytes."""
+    found = hashlib.sha256(str((rows.shape, rows.dtype.name)).encode())
+    found.update(np.ascontiguousarray(rows).data)
+    return np.frombuffer(found.digest(), np.uint8)
+
+
+def check_count(n: Any) -> int:
+    """How many rows to draw, checked.
+
+    Raises:
+        OptionsError: If it is no whole number of at least 1.
+    """
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
+        raise OptionsError(f"n must be a whole number of at least 1. Received: {n!r}.")
+    return int(n)
 
 
 def _as_table(x: Any, what: str) -> np.ndarray:

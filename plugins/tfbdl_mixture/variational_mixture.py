@@ -19,21 +19,26 @@ from tfbdl.closed_form import ClosedFormPosterior
 from tfbdl.data import DataInfo, Dataset
 from tfbdl.distributions import Prior
 from tfbdl.errors import ModelError, OptionsError
-from tfbdl.parametric import ParametricModel
+from tfbdl.inference.em import sum_over_rows
 from tfbdl.protocols import Params, Statistics
 
-from . import kmeans_plus_plus as kmeans
 from . import wishart
 from .gaussian_features import Sums
+from .gibbs_mixture import GibbsMixture
 from .hyperparameters import check_options, prior_of
-from .table import in_blocks, query_table, training_table
+from .kmeans_plus_plus import start_labels
+from .table import check_count, in_blocks, query_table, training_table
 from .wishart import GaussWishart
 
 ACTIVE = 0.01  # share of the rows above which a component counts as active
 
 
-class VariationalMixture(ParametricModel, abc.ABC):
+class VariationalMixture(GibbsMixture, abc.ABC):
     """A mixture of normals with Gauss-Wishart priors, fitted by variational Bayes.
+
+    The exact E-step of the engine ``em`` is the variational one: q(z) at its best given the rest
+    of q. There is no narrower family to ask for with ``e_step="variational"``;
+    ``"monte_carlo"`` draws z from q(z).
 
     After a fit there are, beside the parameters of q (``beta_ [k]``, ``nu_ [k]``, ``m_ [k, d]``,
     ``W_ [k, d, d]``): ``weights_ [k]``, the expected weights; ``means_ [k, d]``, the expected
@@ -41,7 +46,6 @@ class VariationalMixture(ParametricModel, abc.ABC):
 
     Attributes:
         objective: ``elbo``: the whole evidence lower bound, in nats.
-        base: The Gauss-Wishart prior in use; None before a fit.
     """
 
     capabilities: ClassVar[frozenset[Capability]] = frozenset(
@@ -49,15 +53,13 @@ class VariationalMixture(ParametricModel, abc.ABC):
     )
     default_engine: ClassVar[str] = "em"
     objective = "elbo"
+    _reach: Any = 0.0  # the largest distances of rows from m0 along the axes, [d]
     jit_compile = False  # the matrix products are faster without XLA, which takes seconds to begin
-    given_num_data: int | None = None  # the Gibbs sampler says how many rows there are
-    num_data: int | None = None
 
     def __init__(
         self, options: Any, info: DataInfo | None = None, prior: Prior | None = None, seed: int = 0
     ) -> None:
         super().__init__(options, info, prior, seed)
-        self.base: GaussWishart | None = None
         shape = None if info is None else info.x_shape
         if isinstance(shape, tuple) and len(shape) == 1 and shape[0]:
             check_options(options, shape[0])
@@ -94,7 +96,7 @@ class VariationalMixture(ParametricModel, abc.ABC):
     @property
     def row_bytes(self) -> int:
         """Memory that a row takes in the E-step."""
-        d = len(self.base.m) if self.base is not None else len(self.params.get("m", [[0]])[0])
+        d = 0 if self.base is None else len(self.base.m)
         return 8 * (self.num_components * (2 * d + 3) + d * (d + 1))
 
     def rows(self, data: Dataset) -> tf.Tensor:
@@ -107,6 +109,7 @@ class VariationalMixture(ParametricModel, abc.ABC):
         """
         x = training_table(data, self.dtype)
         self.base = prior_of(self.options, x)
+        self._reach = np.abs(x - self.base.m).max(axis=0)
         return tf.convert_to_tensor(x)
 
     def start(self, rows: tf.Tensor, method: str, seed: int) -> Params:
@@ -121,28 +124,52 @@ class VariationalMixture(ParametricModel, abc.ABC):
         Raises:
             OptionsError: If the method has another name.
         """
-        x = np.asarray(rows)
-        k = min(self.num_components, len(x))
-        if method in ("auto", "kmeans++"):
-            labels = kmeans.lloyd(x, kmeans.centers(x, k, seed))["labels"]
-        elif method == "random":
-            order = np.argsort(random.uniform((len(x),), random.key(seed, "start")).numpy())
-            labels = kmeans.nearest_centers(rows, tf.gather(rows, order[:k]))[0]
-        else:
+        k, m0 = self.num_components, self._base.m
+        who = f"A {type(self).__name__}"
+        labels = start_labels(rows, min(k, len(rows)), method, seed, who)
+
+        def sums_of(part: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
+            x, z = part
+            return wishart.moments(x, tf.one_hot(z, k, dtype=x.dtype), m0)._asdict()
+
+        return self.m_step(sum_over_rows(sums_of, (rows, labels), self.row_bytes))
+
+    def check_start(self, params: Params) -> None:
+        """Raise OptionsError unless a start has the parameters of distributions."""
+        d = params["m"].shape[1]
+        bounds = {name: 0.0 for name in params if name not in ("nu", "m", "W")} | {"nu": d - 1.0}
+        for name, least in bounds.items():
+            values = np.asarray(params[name])
+            if not (np.isfinite(values) & (values > least)).all():
+                raise OptionsError(
+                    f"{name!r} of initial must be finite and above {least:g}. "
+                    f"Received: a smallest value of {float(values.min()):g}."
+                )
+        W = np.asarray(params["W"], np.float64)
+        if not (np.isfinite(W).all() and np.isfinite(params["m"]).all()):
+            raise OptionsError("'m' and 'W' of initial must be finite. Received: NaN or Inf.")
+        symmetric = np.allclose(W, np.swapaxes(W, 1, 2), rtol=1e-6, atol=0.0)
+        smallest = float(np.linalg.eigvalsh(0.5 * (W + np.swapaxes(W, 1, 2))).min())
+        if not (symmetric and smallest > 0.0):
+            what = f"a smallest eigenvalue of {smallest:g}" if symmetric else "one that is not"
             raise OptionsError(
-                f"A {type(self).__name__} starts by 'auto', 'kmeans++', 'random' or from arrays. "
-                f"Received: {method!r}."
+                f"Each 'W' of initial must be symmetric and positive definite. Received: {what}."
             )
-        members = tf.one_hot(labels, self.num_components, dtype=rows.dtype)
-        return self.m_step(wishart.moments(rows, members, self._base.m)._asdict())
 
     def e_step(self, params: Params, rows: tf.Tensor) -> Statistics:
         """Sums under the best q(z) (10.49), and what normalises it."""
         log_rho = self._log_rho(params, rows)
         log_normalizer = tf.reduce_logsumexp(log_rho, axis=1)
         r = tf.exp(log_rho - log_normalizer[:, tf.newaxis])  # 10.49
-        sums = wishart.moments(rows, r, self._base.m)  # 10.51 to 10.53, as sums
-        return {**sums._asdict(), "log_normalizer": tf.reduce_sum(log_normalizer)}
+        return self._statistics(rows, r, log_normalizer)
+
+    def sampled_e_step(self, params: Params, rows: tf.Tensor, key: tf.Tensor) -> Statistics:
+        """Sums at z drawn from the best q(z), and what normalises that."""
+        log_rho = self._log_rho(params, rows)
+        u = random.uniform(tf.shape(log_rho), key, log_rho.dtype)
+        labels = tf.argmax(log_rho - tf.math.log(-tf.math.log(u)), axis=1)  # Gumbel-max
+        members = tf.one_hot(labels, self.num_components, dtype=rows.dtype)
+        return self._statistics(rows, members, tf.reduce_logsumexp(log_rho, axis=1))
 
     def m_step(self, statistics: Statistics) -> Params:
         """The best q(weights) and q(mu, Lambda) for a q(z)."""
@@ -158,8 +185,17 @@ class VariationalMixture(ParametricModel, abc.ABC):
         With the best q(z) the terms 10.71, 10.72 and 10.75 add up to the sum of the rows'
         ``ln sum_k rho_nk``; the others are divergences from the prior.
         """
-        divergence = tf.reduce_sum(wishart.kl_divergence(_components(params), self._base))
-        return statistics["log_normalizer"] - self.weights_divergence(params) - divergence
+        of_rows = statistics["log_normalizer"]
+        return of_rows - tf.cast(self._divergence(params), of_rows.dtype)
+
+    def rounding(self, params: Mapping[str, np.ndarray]) -> float:
+        """By how much rounding may move a row's log density: more in a component that is narrow.
+
+        It takes the last digits of the terms of ``nu (x - m0)' W (x - m0)``.
+        """
+        precisions = params["nu"][:, np.newaxis, np.newaxis] * np.abs(params["W"])
+        largest = np.einsum("i,kij,j->k", self._reach, precisions, self._reach).max()
+        return float(np.finfo(self.dtype).eps * largest)
 
     def assign(self, params: Mapping[str, Any]) -> None:
         """Take these parameters of q for the fitted ones."""
@@ -170,40 +206,12 @@ class VariationalMixture(ParametricModel, abc.ABC):
 
     def figures(self) -> dict[str, float]:
         """``active_components`` and ``effective_components``, the exponential of the entropy."""
+        self.fitted()
         w = self.weights_[self.weights_ > 0.0]
         return {
             "active_components": float(len(self.active())),
             "effective_components": float(np.exp(-(w * np.log(w)).sum())),
         }
-
-    # -- the engine gibbs -----------------------------------------------------------------------
-
-    def gibbs_shape(self) -> tuple[int, int]:
-        """Rows and columns of the data to come.
-
-        Raises:
-            ModelError: If they are not known, or there is more than one array.
-        """
-        n = self.num_data or (None if self.info is None else self.info.num_rows)
-        shape = None if self.info is None else self.info.x_shape
-        if n is None or not isinstance(shape, tuple) or len(shape) != 1 or shape[0] is None:
-            raise ModelError(
-                "The Gibbs sampler must know the rows [n, d] before it begins. "
-                f"Received: {n} rows of shape {shape}."
-            )
-        return n, shape[0]
-
-    def gibbs_rows(self, batch: Any) -> tuple[tf.Tensor, GaussWishart]:
-        """The rows of a batch ``x`` or ``(x, y)``, and the prior for them as arrays.
-
-        Raises:
-            DataError, OptionsError: As ``rows``.
-        """
-        x = tf.cast(batch[0] if isinstance(batch, tuple) else batch, self.dtype)
-        known = tf.get_static_value(batch[0] if isinstance(batch, tuple) else batch)
-        if known is None:
-            raise ModelError("The rows must be arrays when the sampler is compiled.")
-        return x, prior_of(self.options, known.astype(self.dtype))
 
     # -- what is read from the fit --------------------------------------------------------------
 
@@ -216,16 +224,11 @@ class VariationalMixture(ParametricModel, abc.ABC):
     def elbo(self, x: Any) -> float:
         """The bound of the fitted q(weights, means, precisions) for rows ``[n, d]``, in nats.
 
-        q(z) is the best for these rows. The prior is that of the options; what they leave open
-        comes from ``x``.
+        q(z) is the best for these rows; the prior is that of the fit.
         """
-        rows = query_table(x, len(self.fitted()["m"][0]), self.dtype)
-        before, self.base = self.base, prior_of(self.options, rows)
-        try:
-            params = self._tensors()
-            return float(self.log_likelihood(params, self.e_step(params, tf.constant(rows))))
-        finally:
-            self.base = before
+        params = self._tensors()
+        of_rows = self._by_block(lambda p, rows: tf.reduce_logsumexp(self._log_rho(p, rows), 1), x)
+        return float(of_rows.sum(dtype=np.float64)) - float(self._divergence(params))
 
     def log_prob(self, x: Any) -> np.ndarray:
         """``ln p(x | data)`` of each row, a mixture of Student t densities (10.81): ``[n]``."""
@@ -233,7 +236,7 @@ class VariationalMixture(ParametricModel, abc.ABC):
         log_weights = np.log(np.maximum(self.weights_, np.finfo(self.dtype).tiny))
 
         def density(params: Params, rows: tf.Tensor) -> tf.Tensor:
-            each = wishart.student_t_log_prob(_components(params), rows)
+            each = wishart.student_t_log_prob(components_of(params), rows)
             return tf.reduce_logsumexp(log_weights + each, axis=1)
 
         return self._by_block(density, x)
@@ -243,27 +246,30 @@ class VariationalMixture(ParametricModel, abc.ABC):
         self.fitted()
         return self._by_block(lambda params, rows: tf.nn.softmax(self._log_rho(params, rows)), x)
 
+    def predict(self, x: Any) -> np.ndarray:
+        """The component of each row that is most probable under q: ``[n]``, from 0."""
+        self.fitted()
+        return self._by_block(lambda params, rows: tf.argmax(self._log_rho(params, rows), 1), x)
+
     def sample(self, n: int, seed: int = 0) -> np.ndarray:
-        """``n`` new rows ``[n, d]``, independent draws from the density of ``log_prob``."""
-        if n < 1:
-            raise OptionsError(f"n must be at least 1. Received: {n!r}.")
-        keys = random.split(random.key(seed, "mixture"), 3)
-        params, d = self._tensors(), self.m_.shape[1]
-        places = np.cumsum(self.weights_, dtype=np.float64)
+        """``n`` new rows ``[n, d]``, independent draws from the density of ``log_prob``.
+
+        Raises:
+            OptionsError: If n is no whole number of at least 1.
+        """
+        n = check_count(n)
+        keys = random.split(random.key(seed, "mixture"), 2)
+        q, places = components_of(self._tensors()), np.cumsum(self.weights_, dtype=np.float64)
         u = random.uniform((n,), keys[0], "float64").numpy()
         z = np.searchsorted(places, u * places[-1], side="right")
-        q = GaussWishart(*(tf.gather(part, z) for part in _components(params)))
-        means, precisions = (part[0] for part in wishart.sample(q, keys[1], 1))
-        noise = random.normal((n, d, 1), keys[2], self.dtype)
-        root = tf.linalg.cholesky(precisions)
-        return np.asarray(means + tf.linalg.triangular_solve(root, noise, adjoint=True)[..., 0])
+        return wishart.sample_student_t(GaussWishart(*(tf.gather(part, z) for part in q)), keys[1])
 
     @property
     def posterior(self) -> ClosedFormPosterior | None:
         """Of ``weights [k]``, ``means [k, d]``, ``precisions [k, d, d]``; None before a fit."""
         if not self.params:
             return None
-        q = _components(self._tensors())
+        q = components_of(self._tensors())
 
         def draw(n: int, key: tf.Tensor) -> Mapping[str, tf.Tensor]:
             keys = random.split(tf.bitcast(key, tf.uint32), 2)
@@ -300,10 +306,20 @@ class VariationalMixture(ParametricModel, abc.ABC):
             raise ModelError("The prior is known once there are rows: call rows(data) first.")
         return self.base
 
+    def _statistics(self, x: tf.Tensor, r: tf.Tensor, log_normalizer: tf.Tensor) -> Statistics:
+        sums = wishart.moments(x, r, self._base.m)  # 10.51 to 10.53, as sums
+        whole = tf.reduce_sum(tf.cast(log_normalizer, tf.float64))
+        return {**sums._asdict(), "log_normalizer": whole}
+
+    def _divergence(self, params: Params) -> tf.Tensor:
+        """``KL(q || p)`` of weights, means and precisions."""
+        of_components = wishart.kl_divergence(components_of(params), self._base)
+        return self.weights_divergence(params) + tf.reduce_sum(of_components)
+
     def _log_rho(self, params: Params, x: tf.Tensor) -> tf.Tensor:
         """``ln rho`` (10.46): ``[n, k]``."""
         return self.expected_log_weights(params) + wishart.expected_log_normal(
-            _components(params), x
+            components_of(params), x
         )
 
     def _tensors(self) -> dict[str, tf.Tensor]:
@@ -312,10 +328,11 @@ class VariationalMixture(ParametricModel, abc.ABC):
     def _by_block(self, fn: Callable[[Params, tf.Tensor], tf.Tensor], x: Any) -> np.ndarray:
         """``fn(params, rows)`` of the fitted parameters, for some rows at a time."""
         params = self._tensors()
-        rows = query_table(x, self.m_.shape[1], self.dtype)
+        rows = query_table(x, params["m"].shape[1], self.dtype)
         found = in_blocks(lambda part: fn(params, tf.convert_to_tensor(part)), rows, self.row_bytes)
         return np.asarray(found)
 
 
-def _components(params: Params) -> GaussWishart:
+def components_of(params: Params) -> GaussWishart:
+    """The Gauss-Wishart posteriors among the parameters of q."""
     return GaussWishart(*(params[name] for name in GaussWishart._fields))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
@@ -40,7 +41,7 @@ class GaussWishart(NamedTuple):
 def moments(x: tf.Tensor, weights: tf.Tensor, origin: tf.Tensor) -> Sums:
     """Weighted sums of rows ``x [n, d]``, ``weights [n, k]``, about ``origin [d]``."""
     y = x - origin
-    return sums(features(y, "full"), weights, y, "full")
+    return sums(features(y, "full"), tf.transpose(weights), y, "full")
 
 
 def posterior(prior: GaussWishart, about_m: Sums) -> GaussWishart:
@@ -95,7 +96,11 @@ def expected_log_normal(q: GaussWishart, x: tf.Tensor) -> tf.Tensor:
 
 def log_normal(means: tf.Tensor, precisions: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
     """``ln N(x | mu, Lambda^-1)`` of rows ``[n, d]`` under ``k`` normals: ``[n, k]``."""
-    L = tf.linalg.cholesky(precisions)
+    return log_normal_by_roots(means, tf.linalg.cholesky(precisions), x)
+
+
+def log_normal_by_roots(means: tf.Tensor, L: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+    """``log_normal`` for precisions ``L L'`` given by their Cholesky roots ``[k, d, d]``."""
     half = tf.reduce_sum(tf.math.log(tf.linalg.diag_part(L)), axis=-1)
     return half - 0.5 * (x.shape[-1] * math.log(2.0 * math.pi) + _quadratic(x, means, L))
 
@@ -142,38 +147,72 @@ def wishart_log_constant(q: GaussWishart) -> tf.Tensor:
 
 
 def sample(q: GaussWishart, key: tf.Tensor, draws: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Draw means ``[draws, k, d]`` and precisions ``[draws, k, d, d]``, by Bartlett's product.
+    """Draw means ``[draws, k, d]`` and precisions ``[draws, k, d, d]``."""
+    return sample_with_weights(q, tf.ones((1,), q.m.dtype), key, draws)[1:]
+
+
+def sample_with_weights(
+    q: GaussWishart, alpha: tf.Tensor, key: tf.Tensor, draws: int
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Draw weights ``[draws, j]`` from a Dirichlet, means and precisions, by Bartlett's product.
 
     ``Lambda = L A A' L'`` with ``L L' = W`` and A lower triangular: chi variables of ``nu - i``
     degrees on its diagonal, standard normals below.
 
+    All gamma variables are drawn at once, as XLA takes a second to compile their sampler.
+
     Args:
         q: Of ``k`` components.
+        alpha: Of the Dirichlet, ``[j]``.
         key: ``[2]``.
         draws: How many.
     """
     k, d = q.m.shape
     keys = tf.bitcast(random.split(key, 3), tf.int32)
     degrees = q.nu[:, tf.newaxis] - tf.range(d, dtype=q.nu.dtype)
-    gamma = tfd.ExpGamma(0.5 * degrees, tf.constant(0.5, q.nu.dtype))
-    chi = tf.exp(0.5 * gamma.sample(draws, seed=keys[0]))
+    shapes = tf.concat([alpha, tf.reshape(0.5 * degrees, (k * d,))], axis=0)
+    gammas = log_gammas(shapes, keys[0], draws)
+    weights = tf.nn.softmax(gammas[:, : alpha.shape[0]], axis=-1)
+    chi = tf.exp(0.5 * (math.log(2.0) + gammas[:, alpha.shape[0] :]))  # the rate is a half
+    chi = tf.reshape(chi, (draws, k, d))
     below = random.normal((draws, k, d, d), keys[1], q.m.dtype)
     A = tf.linalg.set_diag(tf.linalg.band_part(below, -1, 0), chi)
     root = tf.matmul(tf.linalg.cholesky(q.W)[tf.newaxis], A)
     noise = random.normal((draws, k, d, 1), keys[2], q.m.dtype)
     scaled = tf.linalg.triangular_solve(root, noise, adjoint=True)[..., 0]
     means = q.m + scaled / tf.sqrt(q.beta)[:, tf.newaxis]
-    return means, tf.matmul(root, root, transpose_b=True)
+    return weights, means, tf.matmul(root, root, transpose_b=True)
+
+
+def log_gammas(shapes: tf.Tensor, key: tf.Tensor, draws: int) -> tf.Tensor:
+    """Logarithms ``[draws, j]`` of gamma variables of rate 1, which do not underflow."""
+    return tfd.ExpGamma(shapes, tf.constant(1.0, shapes.dtype)).sample(draws, seed=key)
+
+
+def sample_student_t(q: GaussWishart, key: tf.Tensor) -> np.ndarray:
+    """A row ``[n, d]`` from each of ``n`` distributions, means and precisions integrated out."""
+    keys = random.split(key, 2)
+    means, precisions = (part[0] for part in sample(q, keys[0], 1))
+    return sample_rows(means, precisions, keys[1])
+
+
+def sample_rows(means: tf.Tensor, precisions: tf.Tensor, key: tf.Tensor) -> np.ndarray:
+    """A row ``[n, d]`` from each of ``n`` normals: ``means [n, d]``, ``precisions [n, d, d]``."""
+    noise = random.normal((*means.shape, 1), key, means.dtype)
+    root = tf.linalg.cholesky(precisions)
+    return np.asarray(means + tf.linalg.triangular_solve(root, noise, adjoint=True)[..., 0])
 
 
 def _quadratic(x: tf.Tensor, m: tf.Tensor, L: tf.Tensor) -> tf.Tensor:
     """``|L'(x - m)|^2`` of rows ``[n, d]`` for ``m [k, d]`` and ``L [k, d, d]``: ``[n, k]``.
 
-    One product of ``[n, d]`` and ``[d, k d]``. Squares are taken of differences, so that few
-    digits are lost for a tight component that lies far from the origin.
+    One product of ``[n, d]`` and ``[d, k d]``. All is seen from the middle of the means, and
+    squares are taken of differences, so that few digits are lost for rows far from the origin and
+    tight components far from one another.
     """
     k, d = m.shape
+    middle = tf.reduce_mean(m, axis=0)
     beside = tf.reshape(tf.transpose(L, (1, 0, 2)), (d, k * d))
-    origin = tf.reshape(tf.linalg.matvec(L, m, transpose_a=True), (k * d,))
-    scaled = tf.matmul(x, beside) - origin
+    origin = tf.reshape(tf.linalg.matvec(L, m - middle, transpose_a=True), (k * d,))
+    scaled = tf.matmul(x - middle, beside) - origin
     return tf.reduce_sum(tf.reshape(scaled, (-1, k, d)) ** 2, axis=-1)

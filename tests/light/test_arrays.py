@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 import pytest
 
+from tfbdl._cli_views import run_text
 from tfbdl.arrays import to_plain
 from tfbdl.config import Array, Arrays, Config, Field, expected_text, fields_of, from_text, make
 from tfbdl.errors import OptionsError, SpecError
@@ -60,6 +61,7 @@ def test_texts_of_a_command_line_are_json() -> None:
         ({"W0": None}, "must be a number or nested lists of numbers"),
         ({"initial": "automatic"}, "one of 'auto', 'random', or a mapping"),
         ({"initial": {"w": "a"}}, "one of 'auto', 'random', or a mapping"),
+        ({"initial": {"w": [float("nan")]}}, "Expected finite numbers, but nan is none"),
     ],
 )
 def test_what_is_no_array_is_refused(values: dict, message: str) -> None:
@@ -85,3 +87,10 @@ def test_other_unions_are_refused_where_they_are_declared() -> None:
 
     with pytest.raises(SpecError, match="Array or Arrays"):
         fields_of(Wrong)
+
+
+def test_a_run_shows_arrays_as_they_are_typed() -> None:
+    spec = RunSpec(model="bayesian_gmm", model_options={"W0": np.eye(2), "m0": [0.5, 1]})
+    text = run_text(spec)
+    assert "--model.W0 [[1.0, 0.0], [0.0, 1.0]]" in text
+    assert "--model.m0 [0.5, 1]" in text

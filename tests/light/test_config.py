@@ -34,6 +34,11 @@ def test_fields_of_describes_each_option_in_order() -> None:
     assert not draws.required
 
 
+def test_brackets_around_a_list_may_be_typed() -> None:
+    typed = from_text(Options, {"hidden": "[100, 50]"})
+    assert make(Options, {**typed, "label": "a"}).hidden == (100, 50)
+
+
 def test_make_turns_a_list_from_json_into_a_tuple() -> None:
     assert make(Options, {"hidden": [100, 50], "label": "a"}).hidden == (100, 50)
 

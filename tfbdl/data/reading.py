@@ -15,10 +15,12 @@ class Reading:
     Attributes:
         dtype: Of floats; None: ``keras.config.floatx()``.
         allow_nan: Whether NaN stands for a missing value.
+        targets: Whether the model takes any; one without has no use for rows held out either.
     """
 
     dtype: str | None = None
     allow_nan: bool = False
+    targets: bool = True
 
 
 _current: ContextVar[Reading | None] = ContextVar("reading", default=None)

@@ -75,6 +75,22 @@ def labels_as_given(data: Dataset) -> np.ndarray | None:
     return np.asarray(data.info.class_names, dtype=object)[data.y]
 
 
+def labels_by_name(y: np.ndarray, source: Any) -> np.ndarray:
+    """The codes of labels that are given by name.
+
+    Args:
+        y: Names.
+        source: What may know the ``class_names`` of training: a DataInfo or a model.
+
+    Raises:
+        DataError: If it knows none, or not these.
+    """
+    names = getattr(source, "class_names", None)
+    if names is None:
+        raise DataError(f"Expected targets that are numbers. Received: {y.ravel()[:1].tolist()}.")
+    return to_targets(y, dtype="float64", task="classification", class_names=names).array
+
+
 def _targets(
     data: Dataset,
     y: Any,

@@ -171,7 +171,8 @@ def _labels(raw: np.ndarray, what: str, num_classes: int | None) -> tuple[np.nda
     if low < 0:
         raise DataError(
             f"The labels in {what} must be 0, 1, ..., K - 1. Received: {low} (negative in "
-            f"{int((raw < 0).sum())} rows). For regression give floats, or task='regression'."
+            f"{int((raw < 0).sum())} rows). Recode them, two classes by (y > {low}).astype(int); "
+            "for regression give task='regression'."
         )
     if num_classes is not None and high >= num_classes:
         raise DataError(

@@ -12,16 +12,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from ... import random
 from ...data.batches import permutation
 from ...errors import ModelError
 from ...protocols import ExpectationMaximization, Params, Statistics
+from . import sums
 
 COMPILED_BYTES = 16 * 2**20  # of an E-step: below, compiling it takes longer than it saves
 CHUNK = 128  # steps of the compiled loop between two looks at it
-PART_BYTES = 2 * 2**20  # of the rows of an E-step that are held at once
+WINDOW = 10  # values of a noisy trace whose mean is compared with that of as many before
 ROUNDING = {tf.float64: 1e-9, tf.float32: 1e-5}
 """By how much rounding may let a trace fall: of its size and of the number of rows."""
 
@@ -33,7 +35,8 @@ class Schedule:
     """How a climb proceeds.
 
     Attributes:
-        tolerance: A step that gains less, in nats per row, is the last; None: never.
+        tolerance: A step that gains less, in nats per row, is the last; None: never. Where steps
+            are random, means of ten values of the trace are compared in place of two values.
         e_step: Which E-step.
         samples: Draws of the latents in a Monte Carlo E-step.
         batch_size: Rows of a minibatch; None: each step takes all rows.
@@ -60,6 +63,7 @@ class EMState(NamedTuple):
         params: Name -> array.
         statistics: Expected under ``params``; of minibatches their weighted mean so far.
         value: The objective of ``params`` on all rows, in nats.
+        recent: The last values of a noisy trace, the latest at the end: ``[2 WINDOW]``.
         converged: Whether the last step gained less than the tolerance.
     """
 
@@ -67,6 +71,7 @@ class EMState(NamedTuple):
     params: Any
     statistics: Any
     value: tf.Tensor
+    recent: tf.Tensor
     converged: tf.Tensor
 
 
@@ -124,15 +129,23 @@ class Climb:
             self._traced[function] = function.get_concrete_function(*arguments)
         return self._traced[function](*arguments)
 
-    def slack(self, value: float, dtype: tf.DType) -> float:
-        """How far rounding may let the objective fall."""
-        return ROUNDING[dtype] * (abs(value) + self.num_rows)
+    def slack(self, state: EMState) -> float:
+        """How far rounding may let the objective fall: as the model says, else by its precision."""
+        dtypes = {part.dtype for part in tf.nest.flatten(state.params) if part.dtype.is_floating}
+        least = tf.float32 if tf.float32 in dtypes else tf.float64
+        total = ROUNDING[least] * (abs(float(state.value)) + self.num_rows)
+        own = getattr(self.model, "rounding", None)
+        if own is not None:
+            params = {name: np.asarray(value) for name, value in state.params.items()}
+            total += self.num_rows * float(own(params))
+        return total
 
     def _first(self, params: Params, rows: Any) -> EMState:
         step = tf.constant(0)
         statistics = self._expected(params, rows, step)
         value = self.model.log_likelihood(params, statistics)
-        return EMState(step, params, statistics, value, tf.constant(False))
+        recent = tf.fill((2 * WINDOW,), tf.cast(-np.inf, value.dtype))
+        return EMState(step, params, statistics, value, recent, tf.constant(False))
 
     def _steps(self, state: EMState, rows: Any, count: tf.Tensor) -> tuple[EMState, tf.Tensor]:
         last = state.step + count
@@ -153,7 +166,7 @@ class Climb:
         params = self._maximised(state.params, state.statistics)
         statistics = self._expected(params, rows, state.step + 1)
         value = self.model.log_likelihood(params, statistics)
-        return EMState(state.step + 1, params, statistics, value, self._converged(state, value))
+        return self._after(state, params, statistics, value)
 
     def _pass(self, state: EMState, rows: Any) -> EMState:
         """One pass over minibatches in an order of its own: Cappe & Moulines 2009, eq. 9."""
@@ -180,14 +193,23 @@ class Climb:
         _, params, statistics = tf.while_loop(lambda b, *_: b < batches, body, loop)
         whole = self._expected(params, rows, state.step + 1)
         value = self.model.log_likelihood(params, whole)
-        return EMState(state.step + 1, params, statistics, value, self._converged(state, value))
+        return self._after(state, params, statistics, value)
 
-    def _converged(self, before: EMState, value: tf.Tensor) -> tf.Tensor:
+    def _after(self, before: EMState, params: Any, statistics: Any, value: tf.Tensor) -> EMState:
+        """The state after a step, with the verdict whether it was the last."""
+        recent = tf.concat([before.recent[1:], value[tf.newaxis]], axis=0)
+        converged = self._converged(before, value, recent)
+        return EMState(before.step + 1, params, statistics, value, recent, converged)
+
+    def _converged(self, before: EMState, value: tf.Tensor, recent: tf.Tensor) -> tf.Tensor:
         if self.schedule.tolerance is None:
             return tf.zeros_like(before.converged)
         unit = getattr(self.model, "objective_unit", 1.0)
         least = tf.cast(self.schedule.tolerance * self.num_rows * unit, value.dtype)
-        return value - before.value < least
+        if self.schedule.climbs:
+            return value - before.value < least
+        gain = tf.reduce_mean(recent[WINDOW:]) - tf.reduce_mean(recent[:WINDOW])
+        return (before.step + 1 >= 2 * WINDOW) & (gain < least)
 
     def _maximised(self, before: Params, statistics: Statistics) -> dict[str, tf.Tensor]:
         """The M-step's parameters, checked as the program is traced."""
@@ -203,27 +225,12 @@ class Climb:
 
     def _sum_of_parts(self, params: Params, rows: Any, step: tf.Tensor) -> dict[str, tf.Tensor]:
         """The statistics of all rows, part by part in bounded memory."""
-        size = self._part_size()
         key = random.fold_in(self.key, tf.cast(step, tf.int64))
-        whole = math.ceil(self.num_rows / size) - 1
-        rest = self.num_rows - whole * size
-        first = tf.nest.map_structure(lambda part: part[:rest], rows)
-        total = dict(self._one(params, first, random.fold_in(key, "rest")))
-        if not whole:
-            return total
-        others = tf.nest.map_structure(
-            lambda part: tf.reshape(part[rest:], (whole, size, *part.shape[1:])), rows
-        )
 
-        def body(i: tf.Tensor, total: Any) -> tuple[tf.Tensor, Any]:
-            part = tf.nest.map_structure(lambda part: part[i], others)
-            more = dict(self._one(params, part, random.fold_in(key, tf.cast(i, tf.int64))))
-            return i + 1, tf.nest.map_structure(tf.add, total, more)
+        def of(part: Any, number: tf.Tensor) -> dict[str, tf.Tensor]:
+            return dict(self._one(params, part, random.fold_in(key, number)))
 
-        return tf.while_loop(lambda i, _: i < whole, body, (tf.constant(0), total))[1]
-
-    def _part_size(self) -> int:
-        return min(self.num_rows, max(1, PART_BYTES // self._row_bytes()))
+        return sums.over_rows(of, rows, self._row_bytes())
 
     def _row_bytes(self) -> int:
         own = getattr(self.model, "row_bytes", None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,13 +12,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ...errors import ModelError
+from ...errors import ModelError, TfbdlWarning
 from ...protocols import Context, Params
 from ..driver import Pace, Reporter, from_arrays, to_arrays
 from .climb import Climb, EMState
 
 FIRST_CHUNK = 8
-KEPT = ("value", "trace", "converged", "finals")  # of the best, beside its parameters
+KEPT = ("value", "trace", "converged", "degenerate", "finals", "failures")
+"""Of the best, beside its parameters."""
 
 Start = Callable[[int], Params]
 """From the number of a restart to the parameters that it begins with."""
@@ -32,14 +34,19 @@ class Best:
         value: The objective there, in nats.
         trace: The objective after each of its steps.
         converged: Whether it ended for want of gain.
-        finals: The objective at the end of each climb.
+        degenerate: Whether the model says that its objective means little there; a climb that
+            ended elsewhere is better, whatever the objective.
+        finals: The objective at the end of each climb that had one.
+        failures: What went wrong in the others.
     """
 
     params: dict[str, np.ndarray] = field(default_factory=dict)
     value: float = -math.inf
     trace: list[float] = field(default_factory=list)
     converged: bool = False
+    degenerate: bool = False
     finals: list[float] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
 
 
 def maximise(
@@ -64,13 +71,17 @@ def maximise(
         checkpoint_seconds: Minimum time between two checkpoints.
 
     Raises:
-        ModelError: If the objective falls by more than rounding, or is not finite; the message
-            names the step.
+        ModelError: If in all climbs the objective falls by more than rounding, or is not finite;
+            the message names the step. A warning says so of some of the climbs.
         CheckpointError: If the checkpoint is of another model.
     """
     run = _Run(climb, start, context, steps, restarts, objective, checkpoint_seconds)
     for restart in run.remaining():
         run.climb_from(restart)
+    if not run.best.params:
+        raise ModelError(run.best.failures[0])
+    for failure in run.best.failures:
+        warnings.warn(f"{failure} The other climbs stand.", TfbdlWarning, stacklevel=3)
     return run.best
 
 
@@ -111,30 +122,42 @@ class _Run:
 
     def climb_from(self, restart: int) -> None:
         """One climb, from its start or from where it was stopped."""
+        try:
+            state, trace = self._climbed(restart)
+        except ModelError as error:
+            self.best.failures.append(str(error))
+            return
+        value, degenerate = float(state.value), self._is_degenerate(state)
+        self.best.finals.append(value)
+        place = (not degenerate, value)
+        if place > (not self.best.degenerate, self.best.value) or not self.best.params:
+            self.best.params = {name: np.asarray(part) for name, part in state.params.items()}
+            self.best.value, self.best.trace = value, trace
+            self.best.converged, self.best.degenerate = bool(state.converged), degenerate
+        self._save(restart, state, trace)
+
+    def _climbed(self, restart: int) -> tuple[EMState, list[float]]:
+        """The end of a climb, and its trace."""
         if self.restored is not None and self.restored[0] == restart:
             _, state, trace = self.restored
         else:
             state, trace = self.climb.begin(self.start(restart)), []
-            self._check(float(state.value), [], restart, state.value.dtype)
+            self._check(state, float(state.value), [], restart)
         pace = Pace(FIRST_CHUNK)
         while int(state.step) < self.steps and not bool(state.converged):
             began, before = time.perf_counter(), float(state.value)
             room = min(pace.size, self.steps - int(state.step))
             state, values = self.climb.advance(state, room)
             pace.took(max(1, len(values)), time.perf_counter() - began)
-            self._check(before, values, restart, state.value.dtype, offset=len(trace))
+            self._check(state, before, values, restart, offset=len(trace))
             trace = trace + values
             self._after_chunk(restart, state, trace)
-        self._finish(state, trace)
-        self._save(restart, state, trace)
+        return state, trace
 
-    def _finish(self, state: EMState, trace: list[float]) -> None:
-        value = float(state.value)
-        self.best.finals.append(value)
-        if value > self.best.value or not self.best.params:
-            self.best.params = {name: np.asarray(part) for name, part in state.params.items()}
-            self.best.value, self.best.trace = value, trace
-            self.best.converged = bool(state.converged)
+    def _is_degenerate(self, state: EMState) -> bool:
+        own = getattr(self.climb.model, "degenerate", None)
+        params = {name: np.asarray(value) for name, value in state.params.items()}
+        return own is not None and bool(own(params))
 
     def _after_chunk(self, restart: int, state: EMState, trace: list[float]) -> None:
         def figures() -> Mapping[str, float]:
@@ -147,7 +170,7 @@ class _Run:
         self.reporter.report(figures, lambda: self._save(restart, state, trace))
 
     def _save(self, restart: int, state: EMState, trace: list[float]) -> None:
-        done = len(self.best.finals) > restart
+        done = len(self.best.finals) + len(self.best.failures) > restart
         best: dict[str, Any] = {}
         if self.best.params:
             best = {name: getattr(self.best, name) for name in KEPT}
@@ -160,30 +183,27 @@ class _Run:
         )
 
     def _check(
-        self,
-        before: float,
-        values: list[float],
-        restart: int,
-        dtype: tf.DType,
-        offset: int = 0,
+        self, state: EMState, before: float, values: list[float], restart: int, offset: int = 0
     ) -> None:
         """Raise where the trace falls, or is not finite."""
         name = self.objective.replace("_", " ")
         which = f" of restart {restart}" if self.restarts > 1 else ""
+        double = all(part.dtype != tf.float32 for part in tf.nest.flatten(state.params))
+        finer = "" if double else ", or compute in float64"
         for place, value in enumerate([before, *values]):
             if not math.isfinite(value):
                 raise ModelError(
                     f"The {name} is not finite after step {offset + place}{which}. Expected a "
-                    f"finite number. Received: {value}. Begin elsewhere (initial=...), or compute "
-                    "in float64."
+                    f"finite number. Received: {value}. Begin elsewhere (initial=...){finer}."
                 )
         if not self.climb.schedule.climbs:
             return
+        slack = self.climb.slack(state)
         for place, (old, new) in enumerate(zip([before, *values], values, strict=False), start=1):
-            if new < old - self.climb.slack(old, dtype):
+            if new < old - slack:
                 raise ModelError(
                     f"The {name} fell at step {offset + place}{which}, which EM never does. "
                     f"Expected at least {old:.10g}. Received: {new:.10g}. Either e_step, m_step "
                     "and log_likelihood of the model do not belong together, or its numbers lose "
-                    "their digits: compute in float64."
+                    f"their digits: scale the data{finer}."
                 )

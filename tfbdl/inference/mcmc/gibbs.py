@@ -70,9 +70,11 @@ class Sweeps:
 
     def initial_states(self, chains: int, seed: int) -> dict[str, tf.Tensor]:
         """Site name -> ``[chain, ...]``: the model's own start, each from a seed of its chain."""
-        latents = getattr(self.model, "init_latents", lambda seed: {})
         seeds = chain_seeds(chains, seed, "initial states")
-        states = [{**self.model.init(s), **latents(s)} for s in seeds]
+        states = [dict(self.model.init(s)) for s in seeds]
+        latents = getattr(self.model, "init_latents", None)
+        if latents is not None:
+            states = [{**s, **latents(key)} for s, key in zip(states, seeds, strict=True)]
         return {n: tf.stack([tf.convert_to_tensor(s[n]) for s in states]) for n in states[0]}
 
     def constrain(self, z: Params) -> dict[str, tf.Tensor]:
