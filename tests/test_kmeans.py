@@ -27,7 +27,9 @@ def peer(x: np.ndarray, start: np.ndarray, steps: int) -> cluster.KMeans:
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.parametrize("steps", [1, 2, 3, 6])
+@pytest.mark.parametrize(
+    "steps", [1, *(pytest.param(s, marks=pytest.mark.slow) for s in (2, 3)), 6]
+)
 def test_each_iteration_is_that_of_scikit_learn(steps: int) -> None:
     x = blobs()
     start = x[:5] + 0.1

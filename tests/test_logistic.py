@@ -176,7 +176,7 @@ def polya_gamma_draws(c, seed=0):
     return polya_gamma_sampler()(tf.fill((DRAWS,), tf.constant(c, tf.float64)), key).numpy()
 
 
-@pytest.mark.parametrize("c", [0.0, 0.4, -2.0, 3.0, 3.2, 8.0, 30.0])
+@pytest.mark.parametrize("c", [0.0, -2.0, 3.0, 3.2, 30.0])
 def test_polya_gamma_draws_have_the_moments_and_the_law(c):
     n, draws = DRAWS, polya_gamma_draws(c)
     size = max(abs(c), 1e-3)

@@ -152,7 +152,7 @@ def test_noise_stops_at_its_floor_with_a_notice() -> None:
 
 
 @pytest.mark.parametrize("engine", [{}, {"initial": "random", **EM}])
-@pytest.mark.parametrize("scale", [1e-4, 1e4])
+@pytest.mark.parametrize("scale", [1e-4, pytest.param(1e4, marks=pytest.mark.slow)])
 def test_the_unit_of_the_data_does_not_matter(scale: float, engine: dict[str, Any]) -> None:
     x = table()
     one, other = fitted(x, **engine), fitted(scale * x, **engine)

@@ -353,9 +353,7 @@ class Predictive:
         return cache[statistic]
 
     def _targets(self, y: Any) -> np.ndarray:
-        y = np.asarray(y)
-        if y.dtype.kind not in "biuf":  # labels by name, as those of training were
-            y = labels_by_name(y, getattr(self.model, "info", None) or self.model)
+        y = labels_by_name(np.asarray(y), getattr(self.model, "info", None) or self.model)
         if len(y) != self.num_rows:
             raise DataError(
                 f"Expected one target for each of {self.num_rows} rows. Received: {len(y)}."

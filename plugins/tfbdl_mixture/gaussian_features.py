@@ -43,7 +43,8 @@ def features(rows: tf.Tensor, form: Form) -> tf.Tensor:
     columns = tf.transpose(rows)
     parts = [tf.ones_like(columns[:1]), columns]
     if form == "full":  # the upper triangle, row by row
-        parts += [columns[i : i + 1] * columns[i:] for i in range(rows.shape[1])]
+        left, right = np.triu_indices(rows.shape[1])
+        parts.append(tf.gather(columns, left) * tf.gather(columns, right))
     elif form == "diagonal":
         parts.append(columns**2)
     elif form == "spherical":

@@ -76,15 +76,17 @@ def labels_as_given(data: Dataset) -> np.ndarray | None:
 
 
 def labels_by_name(y: np.ndarray, source: Any) -> np.ndarray:
-    """The codes of labels that are given by name.
+    """The codes of labels that are given by name; numbers stay as they are.
 
     Args:
-        y: Names.
+        y: Names or numbers.
         source: What may know the ``class_names`` of training: a DataInfo or a model.
 
     Raises:
         DataError: If it knows none, or not these.
     """
+    if y.dtype.kind in "biuf":
+        return y
     names = getattr(source, "class_names", None)
     if names is None:
         raise DataError(f"Expected targets that are numbers. Received: {y.ravel()[:1].tolist()}.")

@@ -101,13 +101,13 @@ class Climb:
         if compiled is None:
             large = self.num_rows * self._row_bytes() > COMPILED_BYTES
             compiled = "e_step" if large else False
-        whole = compiled is True
+        self._whole = compiled is True  # a function inside would be compiled apart
+        whole = self._whole
         self._begin = tf.function(self._first, jit_compile=whole, autograph=False)
         self._step = self._full_step if schedule.batch_size is None else self._pass
         self._advance = tf.function(self._steps, jit_compile=whole, autograph=False)
-        self._expected = self._sum_of_parts
-        if compiled == "e_step":
-            self._expected = tf.function(self._sum_of_parts, jit_compile=True, autograph=False)
+        e_step = compiled == "e_step"
+        self._sums = tf.function(self._sum_of_parts, jit_compile=e_step, autograph=False)
 
     def begin(self, params: Params) -> EMState:
         """The state before the first M-step."""
@@ -222,6 +222,12 @@ class Climb:
                 )
             after[name] = tf.ensure_shape(after[name], before[name].shape)
         return {name: after[name] for name in before}
+
+    def _expected(self, params: Params, rows: Any, step: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The statistics of all rows; traced once for the begin and for all steps."""
+        if self._whole:
+            return self._sum_of_parts(params, rows, step)
+        return self._run(self._sums, params, rows, step)
 
     def _sum_of_parts(self, params: Params, rows: Any, step: tf.Tensor) -> dict[str, tf.Tensor]:
         """The statistics of all rows, part by part in bounded memory."""

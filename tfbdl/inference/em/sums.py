@@ -48,6 +48,8 @@ def sum_over_rows(fn: Callable[[Any], Any], rows: Any, row_bytes: int) -> Any:
         row_bytes: What ``fn`` needs for a row.
     """
     tensors = tf.nest.map_structure(tf.convert_to_tensor, rows)
+    if int(tf.nest.flatten(tensors)[0].shape[0]) * row_bytes <= PART_BYTES:
+        return fn(tensors)
 
     @tf.function(autograph=False)
     def total(tensors: Any) -> Any:
