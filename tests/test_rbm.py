@@ -1,60 +1,18 @@
 """Restricted Boltzmann machines against enumeration, quadrature and formulas written by hand."""
 
-import itertools
-import os
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from rbm_machines import binary_rows, joint_table, machine, states, weights_of
 from scipy import integrate
 from scipy.special import expit, logsumexp
-from sklearn.linear_model import LogisticRegression
 from tfbdl_rbm import energy
 from tfbdl_rbm.model import RBM
 
 import tfbdl
 from tfbdl import errors, random
 from tfbdl.data import as_dataset
-
-
-def states(size):
-    return np.array(list(itertools.product([0.0, 1.0], repeat=size)))
-
-
-def machine(num_visible=6, num_hidden=4, scale=0.7, **options):
-    """A machine with weights and biases from a normal distribution, in float64."""
-    model = RBM(num_visible, num_hidden, dtype="float64", **options)
-    rng = np.random.default_rng(5)
-    for variable in model.trainable_variables:
-        variable.assign(scale * rng.normal(size=variable.shape))
-    return model
-
-
-def weights_of(model):
-    return tuple(np.asarray(v) for v in (model.kernel, model.visible_bias, model.hidden_bias))
-
-
-def joint_table(model):
-    """Unnormalised log p(v, h) of binary units, over all states: ``[2^d, 2^hidden]``."""
-    W, b, c = weights_of(model)
-    v, h = states(len(b)), states(len(c))
-    return (v @ b)[:, np.newaxis] + h @ c + v @ W @ h.T
-
-
-def bars_and_stripes(size=3):
-    rows = set()
-    for bits in itertools.product([0, 1], repeat=size):
-        image = np.tile(np.array(bits)[:, np.newaxis], (1, size))
-        rows |= {tuple(image.ravel()), tuple(image.T.ravel())}
-    return np.array(sorted(rows), "float32")
-
-
-def binary_rows(n=64, size=6, seed=0):
-    """Rows of which the halves are copies of one another."""
-    half = np.random.default_rng(seed).integers(0, 2, (n, size // 2))
-    return np.concatenate([half, half], axis=1).astype("float32")
-
 
 # -- density and conditionals ------------------------------------------------------------------
 
@@ -353,56 +311,3 @@ def test_options_out_of_range_are_refused():
         RBM(6, 2, visible_mean=[0.5])
     with pytest.raises(errors.ModelError, match="for binary visible units"):
         RBM(6, 2, "gaussian").pseudo_log_likelihood(np.zeros((1, 6)))
-
-
-# -- figures -----------------------------------------------------------------------------------
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1200)
-def test_persistent_chains_learn_bars_and_stripes_better_than_contrastive_divergence():
-    x = bars_and_stripes()
-    assert len(x) == 14  # log 14 = 2.639 is the least NLL
-
-    def nll(training, seed):
-        model = RBM(9, 16, training=training, num_chains=1_000, weight_scale=0.1, seed=seed)
-        model.compile(keras.optimizers.SGD(0.05), steps_per_execution=500, jit_compile=True)
-        model.fit(x, batch_size=14, epochs=20, steps_per_epoch=500, verbose=0)
-        return -model.log_prob(x).mean()
-
-    persistent = [nll("pcd", seed) for seed in range(3)]
-    divergence = [nll("cd", seed) for seed in range(3)]
-    assert np.log(14) < np.median(persistent) <= 2.95
-    assert max(persistent) < min(divergence)
-
-
-@pytest.mark.slow
-@pytest.mark.skipif("TFBDL_DATA" not in os.environ, reason="TFBDL_DATA is not set.")
-def test_machine_of_twenty_units_on_mnist_has_the_partition_function_that_annealing_finds():
-    fit = tfbdl.fit(
-        "rbm",
-        "mnist",
-        data_options={"train_size": 10_000},
-        model_options={"num_hidden": 20},
-        engine_options={"epochs": 5, "batch_size": 64, "learning_rate": 0.003},
-    )
-    exact = fit.model.log_partition_exact()
-    found = fit.model.log_partition(runs=500, temperatures=20_000)
-    assert found.estimate == pytest.approx(exact, abs=0.05)
-
-
-def test_features_tell_digits_apart_that_raw_halves_cannot():
-    """XOR of two units: no line separates it, but one of hidden units can."""
-    x = np.repeat(np.array([[0, 0], [0, 1], [1, 0], [1, 1]], "float32"), 3, axis=1)
-    rows, labels = np.tile(x, (50, 1)), np.tile([0, 1, 1, 0], 50)
-    fit = tfbdl.fit(
-        "rbm",
-        rows,
-        model_options={"num_hidden": 16, "weight_scale": 0.5},
-        engine_options={"epochs": 20, "batch_size": 50},
-    )
-    linear = LogisticRegression().fit(rows, labels).score(rows, labels)
-    features = fit.model.transform(rows)
-    assert features.shape == (200, 16)
-    assert linear < 0.8
-    assert LogisticRegression(C=100).fit(features, labels).score(features, labels) == 1.0
