@@ -166,13 +166,13 @@ def _value(value: Any) -> str:
         return "none"
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, dict) or (isinstance(value, tuple | list) and _is_nested(value)):
+    if isinstance(value, dict) or (isinstance(value, tuple | list) and _is_array(value)):
         return json.dumps(value)
     return ",".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
 
 
-def _is_nested(values: Sequence[Any]) -> bool:
-    """Whether these are no texts or whole numbers that commas part, but an array."""
+def _is_array(values: Sequence[Any]) -> bool:
+    """Whether these are real numbers or lists of such, rather than a list of words or counts."""
     return any(isinstance(value, tuple | list | float) for value in values)
 
 

@@ -119,14 +119,22 @@ def make(config: type[C], values: Mapping[str, Any], group: str = "options") -> 
         name = str(first["loc"][0])
         received = f" Received: {values[name]!r}." if name in values else " It was not given."
         expected = expected_text(known[name]) if name in known else first["msg"]
-        said = (e for e in error.errors() if e["type"] == "value_error" and e["loc"][0] == name)
-        explained = next(said, None) if not isinstance(values.get(name), str) else None
-        if first["type"] == "value_error":
-            explained = first
-        detail = "" if explained is None else f" {explained['msg']}."
+        detail = _explanation(error, name, values.get(name))
         raise OptionsError(
             f"{name!r} of the {group} must be {expected}.{detail}{received}"
         ) from None
+
+
+def _explanation(error: pydantic.ValidationError, name: str, value: Any) -> str:
+    """What a validator said of an option beyond its type, or an empty text.
+
+    Of a choice that admits arrays too, a text is a misspelt word, whatever the arrays say.
+    """
+    errors = [e for e in error.errors() if e["loc"][0] == name]
+    if isinstance(value, str):
+        errors = errors[:1]
+    said = [e["msg"] for e in errors if e["type"] == "value_error"]
+    return f" {said[0]}." if said else ""
 
 
 def from_text(config: type[Config], values: Mapping[str, str]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
@@ -11,6 +12,23 @@ from .data import DataInfo
 from .distributions import Prior
 from .errors import CheckpointError, ModelError
 from .posterior import Posterior
+
+
+def information_criteria(
+    log_likelihood: float, num_parameters: int, num_rows: int
+) -> dict[str, float]:
+    """``bic`` (Schwarz 1978) and ``aic`` (Akaike 1974), in nats times two: less is better.
+
+    Args:
+        log_likelihood: The largest, of all rows together.
+        num_parameters: Free numbers that the fit decided.
+        num_rows: Rows that it was fitted to.
+    """
+    misfit = -2.0 * log_likelihood
+    return {
+        "bic": misfit + num_parameters * math.log(num_rows),
+        "aic": misfit + 2.0 * num_parameters,
+    }
 
 
 class ParametricModel:
@@ -32,6 +50,9 @@ class ParametricModel:
     missing_values: ClassVar[bool] = False
     """Whether NaN in the data stands for a value that was not observed; as in its spec."""
 
+    registered_as: str | None = None
+    """The name under which it was made, where it was made by name."""
+
     def __init__(
         self, options: Any, info: DataInfo | None = None, prior: Prior | None = None, seed: int = 0
     ) -> None:
@@ -46,9 +67,6 @@ class ParametricModel:
                 f" Fitted: {', '.join(f'{n}_' for n in self.__dict__.get('params', {})) or 'none'}."
             )
         raise AttributeError(f"A {type(self).__name__} has no attribute {name!r}.")
-
-    registered_as: str | None = None
-    """The name under which it was made, where it was made by name."""
 
     def as_named(self) -> dict[str, Any] | None:
         """Name and options in plain values, from which the registry makes it again."""

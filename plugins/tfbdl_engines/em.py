@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import warnings
 from typing import Any
 
 import numpy as np
@@ -11,11 +9,13 @@ import tensorflow as tf
 
 from tfbdl import Posterior, random
 from tfbdl.data import Dataset
-from tfbdl.errors import DataError, OptionsError, TfbdlWarning, did_you_mean
+from tfbdl.errors import OptionsError, did_you_mean
 from tfbdl.inference.em import Best, Climb, Schedule, maximise
+from tfbdl.parametric import information_criteria
 from tfbdl.protocols import Context, EngineResult, Params
 
 from .em_config import EmOptions
+from .results import result_of, rows_of
 
 ROWS_OF_TEMPLATE = 5_000  # enough to tell which arrays a start has, and of which shapes
 
@@ -84,37 +84,6 @@ class ExpectationMaximization:
         return _tensors(given)
 
 
-def rows_of(model: Any, data: Dataset | None) -> Dataset:
-    """All rows in memory.
-
-    Raises:
-        DataError: If there are none, or they have weights.
-    """
-    if data is None:
-        raise DataError(f"A {type(model).__name__} is fitted to data. Received: None.")
-    if data.sample_weight is not None:
-        raise DataError(
-            "This engine counts each row once. Expected x or (x, y). Received: a sample_weight."
-        )
-    return data.in_memory()
-
-
-def result_of(
-    model: Any,
-    history: dict[str, list[float]],
-    figures: dict[str, float],
-    posterior: Posterior | None,
-) -> EngineResult:
-    """What an engine gives back once the model is fitted; its notices become warnings."""
-    for notice in getattr(model, "notices", list)():
-        warnings.warn(notice, TfbdlWarning, stacklevel=2)
-    return EngineResult(
-        posterior=posterior,
-        history=history,
-        metrics=figures | {n: float(v) for n, v in getattr(model, "figures", dict)().items()},
-    )
-
-
 def _history(best: Best, objective: str) -> dict[str, list[float]]:
     history = {objective: best.trace}
     if len(best.finals) > 1:
@@ -131,14 +100,11 @@ def _figures(best: Best, objective: str) -> dict[str, float]:
 
 
 def _criteria(model: Any, best: Best, objective: str, num_rows: int) -> dict[str, float]:
-    """BIC (Schwarz 1978) and AIC (Akaike 1974), where a likelihood was climbed: less is better."""
+    """BIC and AIC, where a likelihood was climbed and the model counts its parameters."""
     count = getattr(model, "num_parameters", None)
     if count is None or objective != "log_likelihood":
         return {}
-    return {
-        "bic": -2.0 * best.value + count * math.log(num_rows),
-        "aic": -2.0 * best.value + 2.0 * count,
-    }
+    return information_criteria(best.value, count, num_rows)
 
 
 def _template(model: Any, rows: Any) -> Params:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import tensorflow as tf
@@ -10,8 +9,8 @@ import tensorflow as tf
 from tfbdl.data import Dataset
 from tfbdl.protocols import Context, EngineResult
 
-from .em import result_of, rows_of
 from .em_config import ExactOptions
+from .results import result_of, rows_of
 
 
 class Exact:
@@ -38,7 +37,7 @@ class Exact:
         history: dict[str, list[float]] = {}
         posterior = None
         for start in range(0, total, size):
-            posterior = model.condition(_part(rows, slice(start, start + size)))
+            posterior = model.condition(rows.part(slice(start, start + size)))
             figures = {n: float(v) for n, v in getattr(model, "figures", dict)().items()}
             for name, value in figures.items():
                 history.setdefault(name, []).append(value)
@@ -46,12 +45,3 @@ class Exact:
                 done = min(start + size, total)
                 context.on_step({"step": done, "steps": total, **figures})
         return result_of(model, history, {}, posterior)
-
-
-def _part(rows: Dataset, index: slice) -> Dataset:
-    """Some rows, described as all are: the moments of the whole are what the model was made for."""
-    x = tf.nest.map_structure(lambda part: part[index], rows.x)
-    count = len(tf.nest.flatten(x)[0])
-    info = dataclasses.replace(rows.info, num_rows=count)
-    y = None if rows.y is None else rows.y[index]
-    return dataclasses.replace(rows, x=x, y=y, info=info, x_test=None, y_test=None)

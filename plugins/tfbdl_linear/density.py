@@ -6,6 +6,7 @@ the intercept. Precisions that are numbers are no sites.
 
 from __future__ import annotations
 
+import abc
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -33,18 +34,14 @@ RAN_AWAY = (
 )
 
 
-class JointDensity(BasisRegression):
+class JointDensity(BasisRegression, abc.ABC):
     """A linear regression with capability ``log_joint``; a subclass says what the prior is."""
 
     num_data: int | None = None
 
+    @abc.abstractmethod
     def weight_prior(self) -> WeightPrior:
-        """The prior over weights and precisions.
-
-        Raises:
-            NotImplementedError: In this base class.
-        """
-        raise NotImplementedError
+        """The prior over weights and precisions."""
 
     @property
     def sites(self) -> tuple[Site, ...]:

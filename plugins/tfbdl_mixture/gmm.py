@@ -13,7 +13,7 @@ from tfbdl.data import DataInfo, Dataset
 from tfbdl.distributions import Prior
 from tfbdl.errors import DataError, OptionsError
 from tfbdl.inference.em import sum_over_rows
-from tfbdl.parametric import ParametricModel
+from tfbdl.parametric import ParametricModel, information_criteria
 from tfbdl.protocols import Params, Statistics
 
 from . import gaussian_features as gaussian
@@ -239,7 +239,8 @@ class GaussianMixture(ParametricModel):
     def bic(self, x: Any) -> float:
         """``-2 log p(x) + num_parameters log n`` (Schwarz 1978): less is better."""
         values = self.log_prob(x)
-        return float(-2.0 * values.sum() + self.num_parameters * np.log(len(values)))
+        total = float(values.sum())
+        return information_criteria(total, self.num_parameters, len(values))["bic"]
 
     # -- inside ---------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 from tfbdl import Capability, random
 from tfbdl.data import Dataset
 from tfbdl.errors import DataError, OptionsError
-from tfbdl.parametric import ParametricModel
+from tfbdl.parametric import ParametricModel, information_criteria
 
 from . import ppca_steps
 from .latent_config import PPCAOptions
@@ -212,19 +212,12 @@ class PPCA(PPCAQueries, ScatterModel):
         return int(d * k - k * (k - 1) // 2 + d + 1)
 
     def figures(self) -> dict[str, float]:
-        """Log likelihood, BIC and AIC of the training rows.
-
-        ``bic = num_parameters log N - 2 log_likelihood`` (Schwarz 1978), ``aic`` with 2 in place
-        of ``log N`` (Akaike 1974): less is better.
-        """
+        """Log likelihood, BIC and AIC of the training rows."""
         if not self.num_rows:
             return {}
-        value, count = self._log_likelihood, self.num_parameters
-        return {
-            "log_likelihood": value,
-            "bic": count * float(np.log(self.num_rows)) - 2.0 * value,
-            "aic": 2.0 * count - 2.0 * value,
-        }
+        value = self._log_likelihood
+        criteria = information_criteria(value, self.num_parameters, self.num_rows)
+        return {"log_likelihood": value, **criteria}
 
     def notices(self) -> list[str]:
         """Sentences on columns that are constant, and on noise at its floor.

@@ -177,6 +177,20 @@ class Dataset:
         train = self._described(*self._rows(keep))
         return dataclasses.replace(train, x_test=x_test, y_test=y_test)
 
+    def part(self, index: slice) -> Dataset:
+        """Some of the training rows, with the description of all but for their number.
+
+        Args:
+            index: Which rows.
+
+        Raises:
+            DataError: If the rows are not held as arrays.
+        """
+        self._held_rows("part")
+        x, y, weight = self._rows(index)
+        info = dataclasses.replace(self.info, num_rows=len(tf.nest.flatten(x)[0]))
+        return Dataset(x=x, y=y, sample_weight=weight, name=self.name, info=info)
+
     def fingerprint(self) -> str:
         """A sha256 of the training rows with their shapes and dtypes, as hex digits.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import numpy as np
@@ -75,14 +74,7 @@ def check_exact(who: str, model: Any, data: Dataset) -> None:
     rows = data.in_memory()
     count = len(tf.nest.flatten(rows.x)[0])
     for part in (slice(0, count // 2), slice(count // 2, count)):
-        in_turn.condition(
-            dataclasses.replace(
-                rows,
-                x=tf.nest.map_structure(lambda array, part=part: array[part], rows.x),
-                y=None if rows.y is None else rows.y[part],
-                info=dataclasses.replace(rows.info, num_rows=part.stop - part.start),
-            )
-        )
+        in_turn.condition(rows.part(part))
     state, other = at_once.get_state(), in_turn.get_state()
     require(set(state) == set(other), f"{who}: the state has other arrays after two halves.")
     for name, value in state.items():
