@@ -14,7 +14,7 @@ from .errors import ModelError, OptionsError, SpecError, did_you_mean
 from .protocols import Parameter
 from .specs import NoOptions
 
-__all__ = ["Prior", "expected_log_prob", "get", "has_closed_form", "name_of", "prior"]
+__all__ = ["Prior", "as_normal", "expected_log_prob", "get", "has_closed_form", "name_of", "prior"]
 
 _DTYPES = ("float32", "float64")
 
@@ -175,7 +175,7 @@ def name_of(prior: Prior) -> str:
 
 def has_closed_form(distribution: tfd.Distribution) -> bool:
     """Whether ``expected_log_prob`` is exact for this prior distribution: it is normal."""
-    return _normal(distribution) is not None
+    return as_normal(distribution) is not None
 
 
 def expected_log_prob(
@@ -202,7 +202,7 @@ def expected_log_prob(
     Returns:
         ``[...]``.
     """
-    normal = _normal(distribution)
+    normal = as_normal(distribution)
     if normal is None:
         return distribution.log_prob(sample)
     curvature = tf.reduce_sum(
@@ -224,7 +224,7 @@ def static_shape(shape: Any) -> tuple[int, ...]:
     return tuple(dims.as_list())
 
 
-def _normal(distribution: tfd.Distribution) -> tfd.Normal | None:
+def as_normal(distribution: tfd.Distribution) -> tfd.Normal | None:
     """The normal whose elementwise density is that of ``distribution``, if there is one."""
     if isinstance(distribution, tfd.Sample):
         inner = distribution.distribution

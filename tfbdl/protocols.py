@@ -42,14 +42,14 @@ class Parameter:
     Attributes:
         shape: Of the constrained value.
         bijector: From the unconstrained to the constrained space; None: identity.
-        initial: The constrained starting value.
+        initial: The constrained starting value; or a function that draws it, from a key ``[2]``.
         prior: A tfd distribution of the constrained value, with event shape ``shape``; it counts
             where the parameter is sampled, and is left out where it is a point estimate.
     """
 
     shape: tuple[int, ...] = ()
     bijector: Any = None
-    initial: float = 1.0
+    initial: float | Callable[[tf.Tensor], tf.Tensor] = 1.0
     prior: Any = None
 
 

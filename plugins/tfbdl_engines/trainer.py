@@ -153,7 +153,7 @@ class Trainer:
         params = {name: tf.convert_to_tensor(named[name]) for name in self.weights}
         for name, item in self.model.learned.items():
             raw = tf.convert_to_tensor(self.model.learned_raw[name])
-            params[name] = raw if current else tf.fill(item.shape, item.initial_raw())
+            params[name] = raw if current else item.initial_raw()
         buffers: Tensors = {}
         for i, (name, variable) in enumerate(self.buffers.items()):
             if name in named:

@@ -191,6 +191,24 @@ class Dataset:
         info = dataclasses.replace(self.info, num_rows=len(tf.nest.flatten(x)[0]))
         return Dataset(x=x, y=y, sample_weight=weight, name=self.name, info=info)
 
+    def inputs(self) -> Dataset:
+        """The same data without targets."""
+        info = dataclasses.replace(
+            self.info,
+            y_shape=None,
+            y_dtype=None,
+            y_mean=None,
+            y_std=None,
+            num_classes=None,
+            class_names=None,
+            target_names=None,
+            task="unsupervised",
+        )
+        stream: Any = self.stream
+        if stream is not None and isinstance(stream.element_spec, tuple):
+            stream = stream.map(lambda x, *_: x)
+        return dataclasses.replace(self, y=None, y_test=None, info=info, stream=stream)
+
     def fingerprint(self) -> str:
         """A sha256 of the training rows with their shapes and dtypes, as hex digits.
 

@@ -117,20 +117,29 @@ class Moments:
         return tuple(float(value) for value in np.atleast_1d(std))
 
     def _add(self, part: np.ndarray) -> None:
-        known = ~np.isnan(part)
-        counts = known.sum(axis=0)
-        filled = np.where(known, part, 0.0)
-        mean = filled.sum(axis=0) / np.maximum(counts, 1)
-        squares = (np.where(known, part - mean, 0.0) ** 2).sum(axis=0)
+        total = part.sum(axis=0)
+        if np.isfinite(total).all():  # as a rule: no missing value, which costs more
+            counts = np.full(part.shape[1], len(part))
+            mean = total / max(len(part), 1)
+            centred = part - mean
+            squares = np.einsum("ij,ij->j", centred, centred)
+            low, high = part.min(axis=0, initial=np.inf), part.max(axis=0, initial=-np.inf)
+        else:
+            known = ~np.isnan(part)
+            counts = known.sum(axis=0)
+            mean = np.where(known, part, 0.0).sum(axis=0) / np.maximum(counts, 1)
+            squares = (np.where(known, part - mean, 0.0) ** 2).sum(axis=0)
+            low = np.where(known, part, np.inf).min(axis=0)
+            high = np.where(known, part, -np.inf).max(axis=0)
         before = self._counts
-        total = before + counts
+        seen = before + counts
         gap = mean - self._mean
-        share = counts / np.maximum(total, 1)
+        share = counts / np.maximum(seen, 1)
         self._squares = self._squares + squares + gap**2 * before * share
         self._mean = self._mean + gap * share
-        self._low = np.minimum(self._low, np.where(known, part, np.inf).min(axis=0))
-        self._high = np.maximum(self._high, np.where(known, part, -np.inf).max(axis=0))
-        self._counts = total
+        self._low = np.minimum(self._low, low)
+        self._high = np.maximum(self._high, high)
+        self._counts = seen
         self.count += len(part)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import OptionsError, UnknownNameError
+from ..errors import ModelError, OptionsError, UnknownNameError
 from .base import Likelihood
 from .bernoulli import Bernoulli
 from .categorical import Categorical
@@ -25,6 +25,7 @@ __all__ = [
     "Poisson",
     "StudentT",
     "get",
+    "name_of",
     "names",
 ]
 
@@ -79,3 +80,17 @@ def get(likelihood: str | Likelihood, options: Mapping[str, Any] | None = None) 
             f"Received: {likelihood!r} and {dict(options)!r}."
         )
     return likelihood
+
+
+def name_of(likelihood: Likelihood) -> str:
+    """The name by which a stored model finds its likelihood again.
+
+    Raises:
+        ModelError: If its class is not among those that ``get`` knows.
+    """
+    if likelihood.name not in _CLASSES:
+        raise ModelError(
+            f"A model with the likelihood {type(likelihood).__name__} cannot be stored: its class "
+            f"is not among {', '.join(_CLASSES)}. Store its weights with save_weights."
+        )
+    return likelihood.name

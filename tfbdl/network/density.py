@@ -12,9 +12,10 @@ from ..distributions import Prior
 from ..errors import ModelError
 from ..inference import dropout
 from ..inference.surrogate import Surrogate, read
+from ..learned import Learned
 from ..likelihoods import Likelihood
 from ..protocols import Params, Site
-from .sites import Learned, Untracked
+from .sites import Untracked
 
 
 class NetworkDensity:

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from .. import functional
-from ..data import Dataset, as_dataset, check_like, steps_per_execution
+from ..data import Dataset, as_dataset, check_like
 from ..errors import DataError
 from ..inference.rows import set_num_data
 
@@ -66,19 +66,6 @@ def fit_arguments(
         "validation_batch_size": size,
         "validation_steps": validation_steps,
     }
-
-
-def make_whole_executions(model: BayesianNetwork, steps: int | None) -> None:
-    """Lower ``steps_per_execution`` to a divisor of an epoch's steps.
-
-    Keras makes whole executions alone, and of batches that never end it would take more than an
-    epoch has.
-    """
-    asked = model.given_steps_per_execution
-    lowered = asked if steps is None else steps_per_execution(steps, asked)
-    if lowered != model.steps_per_execution:
-        model.steps_per_execution = lowered
-        model.train_function = model.test_function = None  # traced with the number before
 
 
 def data_options(model: BayesianNetwork) -> dict[str, Any]:

@@ -16,8 +16,9 @@ from ..inference import surrogate as surrogates
 from ..inference.elbo import KLSchedule
 from ..likelihoods import Likelihood
 from ..specs import Capability
+from ..trainable import StepCounter, make_whole_executions
 from . import fitting, serialization
-from .objective import StepCounter, VariationalObjective
+from .objective import VariationalObjective
 from .queries import PREDICT_DRAWS, PosteriorQueries
 from .sites import SitesArgument, Untracked, choose_sites, learned_parameters
 
@@ -153,7 +154,7 @@ class BayesianNetwork(VariationalObjective, PosteriorQueries, keras.Model):
                 shape=item.shape,
                 dtype=keras.config.floatx(),
                 autocast=False,
-                initializer=keras.initializers.Constant(item.initial_raw()),
+                initializer=lambda shape, dtype=None, item=item: item.initial_raw(),
             )
             for name, item in self.learned.items()
         }
@@ -287,7 +288,7 @@ class BayesianNetwork(VariationalObjective, PosteriorQueries, keras.Model):
             steps_per_epoch=steps_per_epoch,
             validation_steps=validation_steps,
         )
-        fitting.make_whole_executions(self, arguments["steps_per_epoch"])
+        make_whole_executions(self, arguments["steps_per_epoch"])
         self.adopted = None  # draws of an engine; training moves the posterior itself
         return super().fit(
             epochs=epochs,

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -13,29 +10,8 @@ import tensorflow as tf
 from .. import functional, random
 from ..inference.elbo import KLSchedule
 from ..inference.surrogate import read
+from ..trainable import THREAD, StepCounter, evaluating
 from .density import NetworkDensity, widen
-
-_THREAD = threading.local()
-"""Replicas are traced in threads of their own; each keeps its draw, and what layers added
-to the loss, between call and loss."""
-
-
-class StepCounter(keras.metrics.Metric):
-    """Counts the batches of an evaluation; Keras resets it where an evaluation begins."""
-
-    def __init__(self) -> None:
-        super().__init__(name="evaluation_step")
-        self.count = self.add_variable(
-            (), "zeros", dtype="int64", aggregation="only_first_replica", name="count"
-        )
-
-    def update_state(self, *args: Any, **kwargs: Any) -> None:
-        """Count one batch."""
-        self.count.assign_add(tf.ones((), tf.int64))
-
-    def result(self) -> tf.Tensor:
-        """The index of the batch at hand."""
-        return read(self.count)
 
 
 class VariationalObjective(NetworkDensity):
@@ -66,7 +42,7 @@ class VariationalObjective(NetworkDensity):
             self.net, pairs, inputs, training=bool(training), losses=added
         )
         functional.assign(updates)
-        _THREAD.draw, _THREAD.losses = draw, added
+        THREAD.draw, THREAD.losses = draw, added
         return widen(outputs)
 
     def compute_loss(
@@ -78,7 +54,7 @@ class VariationalObjective(NetworkDensity):
         training: bool = True,
     ) -> tf.Tensor:
         """``mean(-log p(y | x, w)) + kl_weight * KL / num_data`` for the draw of the last call."""
-        params = self.constrained(_THREAD.draw)
+        params = self.constrained(THREAD.draw)
         log_lik = self.likelihood.log_prob(
             y_pred,
             y,
@@ -89,20 +65,20 @@ class VariationalObjective(NetworkDensity):
             log_lik *= tf.cast(tf.reshape(sample_weight, tf.shape(log_lik)), log_lik.dtype)
         rows = tf.shape(log_lik)[0]  # none where a replica gets no share of a small batch
         nll = -tf.math.divide_no_nan(tf.reduce_sum(log_lik), tf.cast(rows, log_lik.dtype))
-        kl = tf.cast(self.kl(_THREAD.draw), nll.dtype)
+        kl = tf.cast(self.kl(THREAD.draw), nll.dtype)
         num_data = tf.cast(read(self.num_data_seen), nll.dtype)
         weight = self.kl_weight(read(self.rng_step)) if callable(self.kl_weight) else self.kl_weight
         self.nll_metric.update_state(nll, sample_weight=rows)
         self.kl_metric.update_state(kl, sample_weight=rows)
         self.elbo_metric.update_state(-num_data * nll - kl, sample_weight=rows)
         total = nll + tf.cast(weight, nll.dtype) * kl / num_data  # Blundell et al. 2015, eq. (8)
-        for loss in (*_THREAD.losses, *self.losses):  # of activities, and of point estimates
+        for loss in (*THREAD.losses, *self.losses):  # of activities, and of point estimates
             total += tf.cast(loss, nll.dtype)
         return total / tf.distribute.get_strategy().num_replicas_in_sync
 
     def _noise_key(self, training: bool, purpose: str = "weights") -> tf.Tensor:
         """The key of this call's noise: a function of seed, stream, step and replica."""
-        stream = "train" if training else getattr(_THREAD, "stream", "call")
+        stream = "train" if training else getattr(THREAD, "stream", "call")
         step = self.evaluation_step.result() if stream == "evaluate" else read(self.rng_step)
         context = tf.distribute.get_replica_context()
         replica = context.replica_id_in_sync_group if context is not None else 0
@@ -116,14 +92,14 @@ class VariationalObjective(NetworkDensity):
 
     def test_step(self, data: Any) -> Any:
         """Keras' own step, on a stream of noise that training does not share."""
-        with _stream("evaluate"):
+        with evaluating():
             logs = super().test_step(data)  # type: ignore[misc]
         self.evaluation_step.update_state()
         return logs
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """Compiled metrics see the conditional mean (class probabilities), not raw outputs."""
-        params = self.constrained(_THREAD.draw)
+        params = self.constrained(THREAD.draw)
         mean = self.likelihood.mean(y_pred, self.likelihood_parameters(params))
         return super().compute_metrics(x, y, mean, sample_weight=sample_weight)  # type: ignore[misc]
 
@@ -132,12 +108,3 @@ class VariationalObjective(NetworkDensity):
         results = super().get_metrics_result()  # type: ignore[misc]
         results.pop(self.evaluation_step.name, None)
         return results
-
-
-@contextmanager
-def _stream(name: str) -> Iterator[None]:
-    _THREAD.stream = name
-    try:
-        yield
-    finally:
-        del _THREAD.stream

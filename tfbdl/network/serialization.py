@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from .. import distributions, functional, likelihoods
-from ..errors import ModelError
-from ..likelihoods import Likelihood
 
 if TYPE_CHECKING:
     from .model import BayesianNetwork
@@ -48,7 +46,7 @@ def config_of(model: BayesianNetwork) -> dict[str, Any]:
     return {
         "name": model.name,
         "net": keras.saving.serialize_keras_object(model.net),
-        "likelihood": _name_of(model.likelihood),
+        "likelihood": likelihoods.name_of(model.likelihood),
         "likelihood_options": model.likelihood.get_config(),
         "prior": distributions.name_of(model.prior),
         "prior_options": model.prior.options.model_dump(mode="json"),
@@ -73,15 +71,6 @@ def arguments_from(config: dict[str, Any], custom_objects: Any = None) -> dict[s
                 arguments[part], custom_objects=custom_objects
             )
     return arguments
-
-
-def _name_of(likelihood: Likelihood) -> str:
-    if likelihood.name not in likelihoods.names():
-        raise ModelError(
-            f"A model with the likelihood {type(likelihood).__name__} cannot be stored: its class "
-            f"is not among {', '.join(likelihoods.names())}. Store its weights with save_weights."
-        )
-    return likelihood.name
 
 
 def _copy_weights(source: BayesianNetwork, target: BayesianNetwork) -> None:

@@ -4,67 +4,16 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import keras
-import tensorflow as tf
 
 from .. import functional
 from ..distributions import Prior
 from ..errors import ModelError, OptionsError, did_you_mean
+from ..learned import Learned
 from ..likelihoods import Likelihood
-from ..protocols import Parameter
 
 SitesArgument = str | Sequence[str] | Callable[[str, keras.Variable], bool] | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Learned:
-    """A learned parameter of the likelihood, or of the prior of one site.
-
-    Attributes:
-        parameter: The keyword under which it goes back to likelihood or prior.
-        site: The site whose prior it belongs to; None for the likelihood's.
-        definition: Shape, bijector, start and hyperprior.
-    """
-
-    parameter: str
-    site: str | None
-    definition: Parameter
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Of the constrained value."""
-        return tuple(self.definition.shape)
-
-    @property
-    def bijector(self) -> Any:
-        """From the unconstrained to the constrained space, or None."""
-        return self.definition.bijector
-
-    @property
-    def prior(self) -> Any:
-        """The hyperprior of the constrained value, or None."""
-        return self.definition.prior
-
-    def constrain(self, raw: tf.Tensor) -> tf.Tensor:
-        """From the raw weight to the parameter."""
-        return raw if self.bijector is None else self.bijector.forward(raw)
-
-    def initial_raw(self) -> float:
-        """The unconstrained starting value."""
-        start = tf.constant(self.definition.initial, keras.config.floatx())
-        return float(start if self.bijector is None else self.bijector.inverse(start))
-
-    def log_prob_raw(self, raw: tf.Tensor) -> tf.Tensor:
-        """The hyperprior's log density of the raw value, Jacobian included: a scalar."""
-        total = tf.zeros((), raw.dtype)
-        if self.prior is not None:
-            total += tf.reduce_sum(self.prior.log_prob(self.constrain(raw)))
-        if self.bijector is not None:
-            total += tf.reduce_sum(self.bijector.forward_log_det_jacobian(raw, event_ndims=0))
-        return total
 
 
 class Untracked:

@@ -200,7 +200,8 @@ def _require_close(what: str, found: Any, expected: Any) -> None:
 def _seen(fit: Any, data: Dataset) -> dict[str, np.ndarray]:
     """What a user sees of a fit: posterior means and predictions."""
     seen = {} if fit.posterior is None else dict(fit.posterior.mean())
-    if hasattr(fit.model, "likelihood") or hasattr(fit.model, "predictive"):
+    predicts = hasattr(fit.model, "likelihood") or hasattr(fit.model, "predictive")
+    if predicts and data.y is not None:
         seen["the predictive mean"] = fit.predict(data.x, draws=10).mean
     if isinstance(fit.model, Stateful):
         seen |= {f"state {n!r}": np.asarray(v) for n, v in fit.model.get_state().items()}

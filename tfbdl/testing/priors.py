@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from .. import distributions
+from ..learned import initial_value
 from .expect import require, require_finite
 
 SHAPES = ((), (3,), (4, 2))
@@ -38,7 +39,7 @@ def check_prior(name: str, **options: Any) -> None:
 
 def _check_density(who: str, prior: Any, shape: tuple[int, ...], dtype: str) -> None:
     hyper = {
-        key: tf.constant(parameter.initial, dtype, tuple(parameter.shape))
+        key: initial_value(parameter, dtype, name=key)
         for key, parameter in prior.parameters(shape, "site", dtype).items()
     }
     for values in ({}, hyper) if hyper else ({},):

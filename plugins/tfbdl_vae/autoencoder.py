@@ -1,0 +1,80 @@
+"""AutoEncoder: the limit of a VAE without noise and without a prior."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from tfbdl import random
+from tfbdl.trainable import THREAD, row_mean
+
+from .codes import Codes
+from .encoder_decoder import widened
+
+
+class Pass(NamedTuple):
+    """What ``call`` leaves for the loss: rows as the model saw them, and the decoder's part."""
+
+    x: tf.Tensor
+    outputs: tf.Tensor
+    decoder_kl: Any
+
+
+@keras.saving.register_keras_serializable(package="tfbdl_vae")
+class AutoEncoder(Codes):
+    """Encoder and decoder trained to give back each row: ``max log p(x | z = f(x))``.
+
+    It says nothing of how codes are distributed, so it has neither bounds nor draws. A VAE whose
+    KL term has the weight 0 and whose noise is switched off takes the same steps.
+
+    Args:
+        encoder: A Keras net from ``x [n, ...]`` to ``latent_dim`` units.
+        decoder, latent_dim, likelihood, likelihood_options, grey, num_data, seed, name: As in VAE.
+
+    Raises:
+        UnknownNameError, OptionsError, ModelError: As in VAE.
+
+    References:
+        Hinton & Salakhutdinov 2006, "Reducing the dimensionality of data with neural networks".
+    """
+
+    objective = "the negative log-likelihood of its reconstructions"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.reconstruction_metric = keras.metrics.Mean(name="reconstruction")
+        self.finish()
+
+    def call(self, inputs: Any, training: bool | None = None) -> tf.Tensor:
+        """Encode and decode; gives the likelihood's outputs, ``[n, ...]``."""
+        key = self.noise_key(training)
+        x = self.observed(inputs, key, training)
+        z = widened(self.encoder(x, training=training))
+        outputs, kl = self.outputs(z, random.fold_in(key, "decoder"), training)
+        THREAD.passed = Pass(x, outputs, kl)
+        return outputs
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> tf.Tensor:
+        """``mean(-log p(x | z))`` of the rows of the last call."""
+        passed: Pass = THREAD.passed
+        log_lik = self.log_lik(passed.outputs, passed.x)[0]
+        rows = tf.shape(log_lik)[0]
+        mean = row_mean(log_lik, rows)
+        self.reconstruction_metric.update_state(mean, sample_weight=rows)
+        loss = self.decoder_cost(passed.decoder_kl, mean.dtype) - mean
+        for added in self.losses:
+            loss += tf.cast(added, loss.dtype)
+        return loss / tf.distribute.get_strategy().num_replicas_in_sync
+
+    def code_of(self, x: tf.Tensor) -> tf.Tensor:
+        """See Codes."""
+        return widened(self.encoder(x))

@@ -1,0 +1,105 @@
+"""Codes of rows, and rows of codes: what may be asked of any encoder and decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfbdl.errors import DataError
+
+from .encoder_decoder import EncoderDecoder
+
+BLOCK_NUMBERS = 2**22
+"""Numbers of the decoder's outputs that a query holds at once."""
+
+
+class Codes(EncoderDecoder):
+    """Codes, reconstructions and what lies between them; NumPy out.
+
+    ``x`` is ``[n, ...]`` as in training, ``z`` is ``[n, latent_dim]``. Rows are taken as they are:
+    grey values are not drawn as 0 or 1 here.
+    """
+
+    def codes(self, x: Any) -> np.ndarray:
+        """The code of each row, ``E[z | x]``: ``[n, latent_dim]``."""
+        x = self.rows(x)
+        size = max(1, BLOCK_NUMBERS // max(1, int(np.prod(x.shape[1:]))))
+        program = self.query("codes", x)
+        blocks = [program(x[i : i + size]).numpy() for i in range(0, x.shape[0], size)]
+        return np.concatenate(blocks)
+
+    def decode(self, z: Any) -> Any:
+        """p(x | z) as a tfd distribution of batch shape ``[n]``; its event is one row.
+
+        Args:
+            z: Codes ``[n, latent_dim]``.
+
+        Raises:
+            DataError: If they are of another width.
+        """
+        outputs = self.outputs_at(self.checked_codes(z))
+        return self.likelihood.distribution(outputs, self.likelihood_parameters())
+
+    def reconstruct(self, x: Any) -> np.ndarray:
+        """``E[x | z]`` at the code of each row, of the shape of ``x``."""
+        return self.mean_at(self.codes(x))
+
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> np.ndarray:
+        """As ``reconstruct``; Keras' other arguments are accepted and play no part."""
+        return self.reconstruct(x)
+
+    # -- how -------------------------------------------------------------------------------------
+
+    def code_of(self, x: tf.Tensor) -> tf.Tensor:
+        """The code of rows as ``unchanged`` gives them, in TensorFlow: ``[n, latent_dim]``."""
+        raise NotImplementedError
+
+    def checked_codes(self, z: Any) -> tf.Tensor:
+        """Codes as a tensor.
+
+        Raises:
+            DataError: If they are of another width.
+        """
+        z = tf.cast(tf.convert_to_tensor(z), keras.config.floatx())
+        if z.shape.rank != 2 or z.shape[-1] != self.latent_dim:
+            raise DataError(
+                f"Expected codes [n, {self.latent_dim}]. Received: shape {list(z.shape)}."
+            )
+        return z
+
+    def outputs_at(self, z: tf.Tensor) -> tf.Tensor:
+        """The decoder's outputs at codes, in blocks of rows."""
+        size, program = self.rows_at_once(), self.query("decode", z)
+        return tf.concat([program(z[i : i + size]) for i in range(0, z.shape[0], size)], axis=0)
+
+    def mean_at(self, z: Any) -> np.ndarray:
+        """``E[x | z]``: ``[n, ...]``."""
+        outputs = self.outputs_at(self.checked_codes(z))
+        return self.likelihood.mean(outputs, self.likelihood_parameters()).numpy()
+
+    def rows_at_once(self) -> int:
+        """How many rows the decoder takes at once, so that its outputs fit into memory."""
+        shape = getattr(self.decoder, "output_shape", None)
+        numbers = int(np.prod(shape[1:])) if isinstance(shape, tuple) else 4096
+        return max(1, BLOCK_NUMBERS // max(numbers, 512))
+
+    def program(
+        self, name: str, row: tf.TensorSpec
+    ) -> tuple[Callable[..., Any], Sequence[tf.TensorSpec]]:
+        """A query's function and the signature of its arguments, of which ``row`` is the first."""
+        if name == "codes":
+            return (lambda x: self.code_of(self.unchanged(x))), [row]
+        return (lambda z: self.outputs(z)[0]), [row]
+
+    def query(self, name: str, rows: tf.Tensor) -> Any:
+        """A query's program, traced once a model; it is not part of the model's state."""
+        programs = self.__dict__.setdefault("_programs", {})
+        if name not in programs:
+            row = tf.TensorSpec([None, *rows.shape[1:]], rows.dtype)
+            function, signature = self.program(name, row)
+            programs[name] = tf.function(function, input_signature=signature, autograph=False)
+        return programs[name]

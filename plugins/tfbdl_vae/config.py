@@ -1,0 +1,113 @@
+"""The options of the models: nets, likelihood, and what each adds to a plain VAE."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from tfbdl import Config, Field
+
+LikelihoodName = Literal[
+    "bernoulli",
+    "gaussian",
+    "heteroscedastic_gaussian",
+    "categorical",
+    "discretized_logistic",
+    "logistic_mixture",
+]
+
+
+class NetOptions(Config):
+    """Encoder, decoder and likelihood."""
+
+    latent_dim: int = Field(10, ge=1, description="Size of a code.")
+    architecture: Literal["auto", "mlp", "conv", "sequence"] = Field(
+        "auto",
+        description="Of encoder and decoder; auto: mlp for rows, conv for images, sequence for "
+        "sequences of vectors.",
+    )
+    hidden: tuple[int, ...] = Field(
+        (500,), description="Units of the encoder's hidden dense layers; the decoder's, reversed."
+    )
+    activation: Literal["relu", "tanh", "silu", "gelu"] = Field(
+        "relu", description="Of the hidden layers."
+    )
+    filters: tuple[int, ...] = Field(
+        (32, 64), description="Filters of each convolution of conv; each halves the image."
+    )
+    cell: Literal["lstm", "gru"] = Field("gru", description="Recurrent cell of sequence.")
+    cell_units: int = Field(64, ge=1, description="Units of the recurrent cell.")
+    likelihood: LikelihoodName = Field(
+        "bernoulli",
+        description="p(x | z): bernoulli takes values from 0 to 1, the gaussians any numbers, "
+        "categorical labels, the logistics a grid of levels.",
+    )
+    noise_scale: float | None = Field(
+        None,
+        gt=0,
+        description="Standard deviation of gaussian noise, in those of the data; none: learned.",
+    )
+    standardize: bool = Field(
+        True, description="Give the nets tables of mean 0 and standard deviation 1."
+    )
+    num_classes: int = Field(2, ge=2, description="Labels 0, 1, ... of categorical elements.")
+    levels: int = Field(256, ge=2, description="Levels of the logistic likelihoods' grid.")
+    low: float = Field(0.0, description="Least level of that grid.")
+    high: float = Field(1.0, description="Largest level of that grid.")
+    components: int = Field(5, ge=1, description="Components of logistic_mixture.")
+    grey: Literal["sample", "mean"] = Field(
+        "sample",
+        description="A value strictly between 0 and 1 of a bernoulli element is drawn as 0 or 1 "
+        "anew at each step, or taken as it is: the likelihood is a cross entropy then.",
+    )
+
+
+class VAEOptions(NetOptions):
+    """A variational auto-encoder."""
+
+    posterior: Literal["diagonal", "full", "iaf", "concrete"] = Field(
+        "diagonal", description="Family of q(z | x)."
+    )
+    estimator: Literal["auto", "A", "B"] = Field(
+        "auto",
+        description="Of the bound: A by draws alone, B with the KL in closed form, auto: B where "
+        "there is one.",
+    )
+    num_samples: int = Field(1, ge=1, description="Draws of z for each row in a step.")
+    beta: float = Field(1.0, ge=0, description="Weight of the KL term; 1 is the ELBO.")
+    free_bits: float = Field(
+        0.0, ge=0, description="Nats of each latent dimension's KL that cost nothing."
+    )
+    bayesian_decoder: bool = Field(
+        False, description="Give the decoder's weights a posterior too, with a normal prior."
+    )
+
+
+class BetaVAEOptions(VAEOptions):
+    """A beta-VAE, by weight or by capacity."""
+
+    beta: float = Field(4.0, ge=0, description="Weight of the KL term.")
+    capacity: float | None = Field(
+        None,
+        ge=0,
+        description="If given, gamma |KL - C| takes the place of beta KL, where C rises to this "
+        "many nats.",
+    )
+    capacity_steps: int = Field(
+        25_000, ge=1, description="Training steps over which the capacity rises from 0."
+    )
+    gamma: float = Field(1000.0, gt=0, description="Weight of the distance from the capacity.")
+
+
+class IWAEOptions(VAEOptions):
+    """An importance-weighted auto-encoder."""
+
+    estimator: Literal["auto", "A"] = Field("auto", description="The bound goes by draws alone.")
+    num_samples: int = Field(5, ge=1, description="Draws of z for each row: K of the bound L_K.")
+    gradient: Literal["standard", "doubly_reparameterised"] = Field(
+        "standard",
+        description="Of the encoder; the second has less noise, the more so the larger K.",
+    )
+
+
+class AutoEncoderOptions(NetOptions):
+    """A plain auto-encoder."""

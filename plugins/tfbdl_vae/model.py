@@ -1,0 +1,230 @@
+"""VAE: the variational auto-encoder as a ``keras.Model``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import keras
+
+from tfbdl import distributions
+from tfbdl.distributions import Prior
+from tfbdl.errors import OptionsError
+from tfbdl.learned import Learned
+from tfbdl.likelihoods import Likelihood
+
+from . import latents
+from .encoder_decoder import check_choice
+from .metrics import ActiveUnits, BoundMetrics
+from .objective import VariationalBound, Weight
+from .queries import Queries
+
+ESTIMATORS = ("auto", "A", "B")
+GRADIENTS = ("standard", "doubly_reparameterised")
+
+
+@keras.saving.register_keras_serializable(package="tfbdl_vae")
+class VAE(Queries, VariationalBound):
+    """A variational auto-encoder: p(z) p(x | z) with q(z | x), both nets learned together.
+
+    Training maximises the evidence lower bound ``E_q[log p(x | z)] - beta KL(q(z | x) || p(z))``,
+    a sum over the elements of a row and a mean over rows. ``model(x)`` gives the likelihood's
+    outputs at one draw of z; ``model.predict(x)`` is ``model.reconstruct(x)``.
+
+    Args:
+        encoder: A Keras net from ``x [n, ...]`` to ``2 * latent_dim`` units (of ``diagonal``): the
+            mean, then the raw scale, whose softplus is the standard deviation.
+        decoder: A Keras net from ``z [n, latent_dim]`` to the outputs that the likelihood asks
+            for (logits of ``bernoulli``); or a ``tfbdl.BayesianNetwork``, whose weights are then
+            random too (Kingma & Welling 2014, appendix F).
+        latent_dim: Size of z.
+        likelihood: p(x | z): a name, or a Likelihood.
+        prior: p(z): a name, or a Prior; what it learns is trained with the nets.
+        beta: Weight of the KL term; 1 is the ELBO, 0 the auto-encoder. A number, or a function of
+            the training step.
+        likelihood_options: Options of a likelihood given by name.
+        prior_options: Options of a prior given by name.
+        posterior: Family of q(z | x).
+        posterior_options: Options of the family.
+        estimator: ``A`` (all by draws), ``B`` (KL in closed form), or ``auto``: B where there is
+            a closed form (Kingma & Welling 2014, eqs. 6 and 7).
+        num_samples: Draws of z of each row in a step.
+        importance_weighted: Train the tighter bound ``log mean_s w_s`` over these draws instead.
+        gradient: ``standard``, or ``doubly_reparameterised`` (needs ``importance_weighted``).
+        capacity: If given, ``gamma |KL - capacity|`` takes the place of ``beta KL``; in nats.
+        gamma: See capacity.
+        free_bits: Nats of each latent dimension's KL that cost nothing.
+        grey: What a value strictly between 0 and 1 is to a Bernoulli likelihood: ``sample``: drawn
+            as 0 or 1 anew at each step (dynamic binarisation); ``mean``: taken as it is, and what
+            is called a log-likelihood is a cross entropy then.
+        report_latents: Whether the metrics hold the KL of each latent dimension.
+        num_data: Training rows; by default counted by ``fit``.
+        seed: Of the noise of training; None: drawn from Python's ``random``.
+        name: Of the model.
+
+    Raises:
+        UnknownNameError: If likelihood, prior or posterior do not exist.
+        OptionsError: If an option is not admitted, or two do not go together.
+        ModelError: If encoder or decoder do not fit ``latent_dim``.
+
+    References:
+        Kingma & Welling 2014, "Auto-encoding variational Bayes"; Burda et al. 2016, "Importance
+        weighted autoencoders"; Higgins et al. 2017, "beta-VAE".
+
+    Example:
+        ```python
+        layers = keras.layers
+        encoder = keras.Sequential([keras.Input((784,)), layers.Dense(500, "relu"),
+                                    layers.Dense(2 * 20)])
+        decoder = keras.Sequential([keras.Input((20,)), layers.Dense(500, "relu"),
+                                    layers.Dense(784)])
+        model = VAE(encoder, decoder, latent_dim=20)
+        model.compile()
+        model.fit(x, epochs=10)
+        model.log_marginal(x_test, k=1000), model.sample(16)
+        ```
+    """
+
+    arguments: ClassVar[tuple[str, ...]] = (
+        *VariationalBound.arguments,
+        "posterior",
+        "posterior_options",
+        "estimator",
+        "num_samples",
+        "importance_weighted",
+        "gradient",
+        "gamma",
+        "report_latents",
+    )
+    schedules: ClassVar[tuple[str, ...]] = ("beta", "kl_weight", "capacity", "free_bits")
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        decoder: keras.Model,
+        latent_dim: int,
+        likelihood: str | Likelihood = "bernoulli",
+        prior: str | Prior = "standard_normal",
+        beta: Weight = 1.0,
+        *,
+        likelihood_options: Mapping[str, Any] | None = None,
+        prior_options: Mapping[str, Any] | None = None,
+        posterior: str = "diagonal",
+        posterior_options: Mapping[str, Any] | None = None,
+        estimator: str = "auto",
+        num_samples: int = 1,
+        importance_weighted: bool = False,
+        gradient: str = "standard",
+        capacity: Weight | None = None,
+        gamma: float = 1000.0,
+        free_bits: Weight = 0.0,
+        kl_weight: Weight = 1.0,
+        grey: str = "sample",
+        report_latents: bool = False,
+        num_data: int | None = None,
+        seed: int | None = None,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            encoder,
+            decoder,
+            latent_dim,
+            likelihood,
+            likelihood_options=likelihood_options,
+            grey=grey,
+            num_data=num_data,
+            seed=seed,
+            name=name,
+            **kwargs,
+        )
+        check_choice("estimator", estimator, ESTIMATORS)
+        check_choice("gradient", gradient, GRADIENTS)
+        if num_samples < 1:
+            raise OptionsError(f"num_samples must be at least 1. Received: {num_samples!r}.")
+        self.posterior, self.posterior_options = posterior, dict(posterior_options or {})
+        start = int(self.rng_seed.numpy())
+        self.latent_posterior = latents.get(posterior, latent_dim, posterior_options, start)
+        self.prior = distributions.get(prior, prior_options)
+        self.prior_learned = {
+            f"prior.{key}": Learned(parameter=key, site="z", definition=definition)
+            for key, definition in self.prior.parameters(
+                (latent_dim,), "z", keras.config.floatx()
+            ).items()
+        }
+        self.prior_raw = self.raw_weights(self.prior_learned)
+        self.estimator, self.num_samples = estimator, int(num_samples)
+        self.importance_weighted, self.gradient = bool(importance_weighted), gradient
+        for role, weight in (("beta", beta), ("kl_weight", kl_weight), ("free_bits", free_bits)):
+            setattr(self, role, checked_weight(role, weight))
+        self.capacity = None if capacity is None else checked_weight("capacity", capacity)
+        self.gamma, self.report_latents = float(gamma), bool(report_latents)
+        self._check_together()
+        parts = self.kl_parts if self.report_latents else 0
+        self.bound_metrics = BoundMetrics(parts, self.importance_weighted)
+        self.active_units = ActiveUnits(self.latent_dim)
+        self.finish()
+
+    @property
+    def units(self) -> int:
+        """How many units the encoder must end in."""
+        return self.latent_posterior.units
+
+    def _check_together(self) -> None:
+        """Refuse options that contradict one another."""
+        many = self.importance_weighted
+        if self.gradient != "standard" and not many:
+            raise OptionsError(
+                "gradient='doubly_reparameterised' is of the importance-weighted bound. Expected: "
+                "importance_weighted=True. Received: False."
+            )
+        if many and (self.estimator == "B" or self.capacity is not None or self.free_bits != 0):
+            raise OptionsError(
+                "importance_weighted=True goes by draws alone. Expected: estimator='auto' or 'A', "
+                f"no capacity and no free_bits. Received: estimator={self.estimator!r}, "
+                f"capacity={self.capacity!r}, free_bits={self.free_bits!r}."
+            )
+        if self.gradient != "standard" and not self.latent_posterior.has_density:
+            raise OptionsError(
+                "gradient='doubly_reparameterised' needs a posterior whose density is known at any "
+                f"z. Received: posterior={self.posterior!r}."
+            )
+
+    def own_config(self) -> dict[str, Any]:
+        """See EncoderDecoder."""
+        weights = {name: getattr(self, name) for name in self.schedules}
+        stored = {n: keras.saving.serialize_keras_object(w) for n, w in weights.items()}
+        return {**super().own_config(), **stored}
+
+    def parts(self) -> dict[str, Any]:
+        """See EncoderDecoder."""
+        return {**super().parts(), "prior": self.prior}
+
+    def named_parts(self) -> dict[str, Any]:
+        """See EncoderDecoder."""
+        return {
+            **super().named_parts(),
+            "prior": distributions.name_of(self.prior),
+            "prior_options": self.prior.options.model_dump(mode="json"),
+        }
+
+
+def checked_weight(name: str, weight: Any) -> Weight:
+    """A schedule, or a finite number of at least 0.
+
+    Raises:
+        OptionsError: If it is neither.
+    """
+    if callable(weight):
+        schedule: Weight = weight
+        return schedule
+    try:
+        value = float(weight)
+    except (TypeError, ValueError):
+        value = -1.0
+    if not 0.0 <= value < float("inf"):
+        raise OptionsError(
+            f"{name} must be a finite number of at least 0, or a function of the training step. "
+            f"Received: {weight!r}."
+        )
+    return value

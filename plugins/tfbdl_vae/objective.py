@@ -1,0 +1,209 @@
+"""What a variational auto-encoder minimises, as Keras' training steps compute it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from tfbdl import random
+from tfbdl.distributions import Prior
+from tfbdl.errors import OptionsError
+from tfbdl.inference.surrogate import read
+from tfbdl.learned import Learned
+from tfbdl.trainable import THREAD, row_mean
+
+from .bound import DoublyReparameterised, Terms, free, importance_weighted
+from .encoder_decoder import EncoderDecoder, widened
+from .latents import LatentPosterior
+from .metrics import ActiveUnits, BoundMetrics
+
+Weight = float | Callable[[tf.Tensor], tf.Tensor]
+"""A number, or a schedule: a function of the training step."""
+
+
+class Pass(NamedTuple):
+    """What one run of encoder and decoder left for the loss.
+
+    Attributes:
+        x: The rows as the model saw them.
+        parameters: Of q(z | x).
+        z: ``[S, n, d]``.
+        log_q: ``[S, n]``.
+        outputs: Of the decoder, ``[S * n, ...]``.
+        decoder_kl: Of a Bayesian decoder's weights, in nats.
+        gradient: Of the importance-weighted bound, if it is not the plain one.
+    """
+
+    x: tf.Tensor
+    parameters: Any
+    z: tf.Tensor
+    log_q: tf.Tensor
+    outputs: tf.Tensor
+    decoder_kl: Any
+    gradient: DoublyReparameterised | None
+
+
+class VariationalBound(EncoderDecoder):
+    """The part of a VAE that trains.
+
+    Attributes:
+        latent_posterior: The family of q(z | x).
+        prior: p(z).
+        estimator: ``auto``, ``A`` or ``B``.
+        importance_weighted: Whether the bound over all draws at once is trained.
+        gradient: ``standard`` or ``doubly_reparameterised``.
+        num_samples: Draws of z in a step.
+        beta, kl_weight, capacity, gamma, free_bits: Of the KL term.
+    """
+
+    objective = "the negative of a bound of log p(x)"
+    latent_posterior: LatentPosterior
+    prior: Prior
+    estimator: str
+    importance_weighted: bool
+    gradient: str
+    num_samples: int
+    beta: Weight
+    kl_weight: Weight
+    capacity: Weight | None
+    gamma: float
+    free_bits: Weight
+    prior_learned: dict[str, Learned]
+    prior_raw: dict[str, keras.Variable]
+    bound_metrics: BoundMetrics
+    active_units: ActiveUnits
+
+    # -- the model's distributions ---------------------------------------------------------------
+
+    def latent_prior(self) -> Any:
+        """p(z) as it is now: a tfd distribution of event shape ``[d]``."""
+        own = self.latent_posterior.own_prior()
+        if own is not None:
+            return own
+        values = {
+            item.parameter: item.constrain(read(self.prior_raw[name]))
+            for name, item in self.prior_learned.items()
+        }
+        return self.prior.distribution((self.latent_dim,), keras.config.floatx(), "z", **values)
+
+    def posterior_of(self, x: tf.Tensor, training: bool | None = None) -> Any:
+        """The parameters of q(z | x) for rows as ``observed`` gives them."""
+        outputs = widened(self.encoder(x, training=training))
+        return self.latent_posterior.parameters(outputs)
+
+    def terms(
+        self, log_lik: tf.Tensor, parameters: Any, z: tf.Tensor, log_q: tf.Tensor, ratio: bool
+    ) -> Terms:
+        """The terms of the bound; ``ratio``: whether ``log p(z) - log q(z | x)`` is needed."""
+        prior = self.latent_prior()
+        parts = self.latent_posterior.kl(parameters, prior)
+        log_ratio = None
+        if ratio or parts is None or self.estimator == "A":
+            log_ratio = prior.log_prob(z) - log_q
+        if parts is None and self.estimator == "B":
+            raise OptionsError(
+                "estimator='B' needs a KL in closed form, of a normal posterior and a normal prior. "
+                f"Received: posterior={self.latent_posterior.family!r}, prior={self.prior!r}."
+            )
+        if parts is None or self.estimator == "A":
+            kl = -tf.reduce_mean(log_ratio, axis=0)
+        else:
+            kl = tf.reduce_sum(parts, axis=-1)
+        return Terms(log_lik, kl, parts, log_ratio)
+
+    # -- a step ----------------------------------------------------------------------------------
+
+    def call(self, inputs: Any, training: bool | None = None) -> tf.Tensor:
+        """Encode, draw and decode: the likelihood's outputs at the first draw, ``[n, ...]``."""
+        key = self.noise_key(training)
+        x = self.observed(inputs, key, training)
+        parameters = self.posterior_of(x, training)
+        keys = random.split(random.fold_in(key, "z"), self.num_samples)
+        z, log_q = self.latent_posterior.draw(parameters, keys)
+        gradient = None
+        if self.gradient == "doubly_reparameterised":
+            gradient = DoublyReparameterised()
+            z = gradient.hook(z)
+            held = tf.nest.map_structure(tf.stop_gradient, parameters)
+            log_q = self.latent_posterior.log_prob(held, z)
+        flat = tf.reshape(z, [-1, self.latent_dim])
+        outputs, kl = self.outputs(flat, random.fold_in(key, "decoder"), training)
+        THREAD.passed = Pass(x, parameters, z, log_q, outputs, kl, gradient)
+        return outputs[: tf.shape(x)[0]] if self.num_samples > 1 else outputs
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> tf.Tensor:
+        """The negative bound of the rows of the last call, a mean over rows."""
+        passed: Pass = THREAD.passed
+        log_lik = self.log_lik(passed.outputs, passed.x)
+        terms = self.terms(
+            log_lik, passed.parameters, passed.z, passed.log_q, self.importance_weighted
+        )
+        rows = tf.shape(terms.kl)[0]
+        bound, loss = self.weighted_bound(terms, rows, passed.gradient)
+        self.bound_metrics.update_state(terms, bound)
+        self.active_units.update_state(self.latent_posterior.mean(passed.parameters))
+        loss += self.decoder_cost(passed.decoder_kl + self.prior_cost(), loss.dtype)
+        for added in self.losses:  # of activities, and of weights
+            loss += tf.cast(added, loss.dtype)
+        return loss / tf.distribute.get_strategy().num_replicas_in_sync
+
+    def weighted_bound(
+        self, terms: Terms, rows: tf.Tensor, gradient: DoublyReparameterised | None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """What is trained: the bound of each row ``[n]``, and the loss, a mean over rows."""
+        weight = self.now(self.kl_weight) * self.now(self.beta)
+        if self.importance_weighted:
+            assert terms.log_ratio is not None
+            log_w = terms.log_lik + weight * terms.log_ratio
+            value = importance_weighted if gradient is None else gradient.objective
+            bound = value(log_w)
+            return bound, -row_mean(bound, rows)
+        reconstruction = row_mean(terms.reconstruction, rows)
+        if isinstance(self.free_bits, (int, float)) and self.free_bits == 0:
+            kl = row_mean(terms.kl, rows)
+        else:
+            kl = self._free_kl(terms, rows)
+        if self.capacity is not None:  # Burgess et al. 2018, eq. 8
+            distance = tf.abs(kl - self.now(self.capacity))
+            return terms.elbo, self.gamma * distance - reconstruction
+        return terms.elbo, weight * kl - reconstruction
+
+    def _free_kl(self, terms: Terms, rows: tf.Tensor) -> tf.Tensor:
+        """The KL beyond what is free of each dimension, or of all where it does not part."""
+        parts = terms.kl[:, tf.newaxis]
+        if terms.kl_parts is not None and self.estimator != "A":
+            parts = terms.kl_parts
+        mean = tf.math.divide_no_nan(tf.reduce_sum(parts, axis=0), tf.cast(rows, parts.dtype))
+        return free(mean, self.now(self.free_bits) * (self.latent_dim // parts.shape[-1]))
+
+    def prior_cost(self) -> tf.Tensor:
+        """``-log p(parameters of p(z))`` in nats, of those that have a prior themselves."""
+        cost = tf.zeros((), keras.config.floatx())
+        for name, item in self.prior_learned.items():
+            if item.prior is not None:
+                value = item.constrain(read(self.prior_raw[name]))
+                cost -= tf.cast(tf.reduce_sum(item.prior.log_prob(value)), cost.dtype)
+        return cost
+
+    def now(self, weight: Weight | None) -> tf.Tensor:
+        """A number, or a schedule's value at this step."""
+        value = weight(read(self.rng_step)) if callable(weight) else weight
+        return tf.cast(value, keras.config.floatx())
+
+    @property
+    def kl_parts(self) -> int:
+        """How many latent dimensions the closed KL parts into; 0 where it does not, or is none."""
+        parameters = self.latent_posterior.parameters(tf.zeros([1, self.units]))
+        parts = self.latent_posterior.kl(parameters, self.latent_prior())
+        whole = parts is not None and parts.shape[-1] == self.latent_dim
+        return self.latent_dim if whole else 0

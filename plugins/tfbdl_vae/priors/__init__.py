@@ -1,0 +1,1 @@
+"""Priors of latent variables, one class a file."""

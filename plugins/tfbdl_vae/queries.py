@@ -1,0 +1,240 @@
+"""What may be asked of a trained VAE: bounds, its posterior, draws."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfbdl import random
+from tfbdl.errors import OptionsError
+
+from .bound import RunningLogMean, Terms
+from .codes import BLOCK_NUMBERS, Codes
+from .objective import VariationalBound
+
+DRAWS_AT_ONCE = 64
+
+
+class Queries(Codes, VariationalBound):
+    """Bounds, q(z | x) and draws; NumPy out, unless a distribution is asked for.
+
+    In bounds, grey values of a Bernoulli likelihood with ``grey="sample"`` are drawn as 0 or 1,
+    once for each call, from its seed.
+    """
+
+    # -- bounds ----------------------------------------------------------------------------------
+
+    def elbo(self, x: Any, draws: int = 100, seed: int = 0) -> np.ndarray:
+        """The evidence lower bound of each row, in nats: ``[n]``.
+
+        Unweighted, whatever beta or bound were trained.
+
+        Args:
+            x: Rows.
+            draws: Of z, for each row.
+            seed: Of the draws.
+        """
+        total = self._over_rows(x, draws, seed, "elbo")
+        return total["reconstruction"] - total["kl"]
+
+    def elbo_parts(self, x: Any, draws: int = 100, seed: int = 0) -> dict[str, np.ndarray]:
+        """The two parts of the bound of each row, in nats: ``elbo = reconstruction - kl``.
+
+        Returns:
+            ``reconstruction``: ``E_q[log p(x | z)]`` ``[n]``; ``kl``: KL(q(z | x) || p(z)) ``[n]``,
+            in closed form where there is one; ``kl_parts``: the same by latent dimension
+            ``[n, d]``, where it parts.
+        """
+        return self._over_rows(x, draws, seed, "elbo")
+
+    def log_marginal(self, x: Any, k: int = 1000, seed: int = 0) -> np.ndarray:
+        """The importance-weighted bound of ``log p(x)`` with ``k`` draws, in nats: ``[n]``.
+
+        It rises with k to ``log p(x)``; draws are taken in block by block, so that memory does not
+        grow with k.
+
+        Args:
+            x: Rows.
+            k: Draws of z for each row.
+            seed: Of the draws.
+
+        References:
+            Burda et al. 2016, eq. 8 and theorem 1.
+        """
+        return self._over_rows(x, k, seed, "marginal")["log_marginal"]
+
+    def kl_per_dimension(self, x: Any) -> np.ndarray:
+        """The mean over rows of each latent dimension's KL, in nats: ``[d]``.
+
+        Raises:
+            OptionsError: If the KL of this posterior and prior does not part into dimensions.
+        """
+        parts = self._over_rows(x, 1, 0, "elbo").get("kl_parts")
+        if parts is None or parts.shape[-1] != self.latent_dim:
+            raise OptionsError(
+                "The KL parts into latent dimensions for a diagonal posterior and a normal prior "
+                f"alone. Received: posterior={self.posterior!r}, prior={self.prior!r}."
+            )
+        mean: np.ndarray = parts.mean(axis=0)
+        return mean
+
+    # -- codes -----------------------------------------------------------------------------------
+
+    def encode(self, x: Any) -> Any:
+        """q(z | x) as a tfd distribution: batch shape ``[n]``, event shape ``[latent_dim]``."""
+        x = self.rows(x)
+        size = max(1, BLOCK_NUMBERS // max(1, int(np.prod(x.shape[1:]))))
+        program = self.query("parameters", x)
+        blocks = [program(x[i : i + size]) for i in range(0, x.shape[0], size)]
+        parameters = tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), *blocks)
+        return self.latent_posterior.distribution(parameters)
+
+    def code_of(self, x: tf.Tensor) -> tf.Tensor:
+        """See Codes."""
+        return self.latent_posterior.mean(self.posterior_of(x))
+
+    # -- draws -----------------------------------------------------------------------------------
+
+    def sample_codes(self, n: int = 1, seed: int = 0) -> np.ndarray:
+        """Draws of p(z): ``[n, latent_dim]``."""
+        if n < 1:
+            raise OptionsError(f"n must be at least 1. Received: {n!r}.")
+        key = random.key(seed, "sample", "codes")
+        return self.latent_prior().sample(n, seed=tf.bitcast(key, tf.int32)).numpy()
+
+    def sample(self, n: int = 1, seed: int = 0, mean: bool = False) -> np.ndarray:
+        """Draws of the model: z from p(z), then x from p(x | z): ``[n, ...]``.
+
+        Args:
+            n: How many.
+            seed: Of the draws.
+            mean: Give ``E[x | z]`` in place of a draw of x, as pictures of samples do.
+        """
+        z = tf.constant(self.sample_codes(n, seed))
+        return self.mean_at(z) if mean else self._draw_at(z, random.key(seed, "sample", "rows"))
+
+    # -- how -------------------------------------------------------------------------------------
+
+    def _draw_at(self, z: tf.Tensor, key: tf.Tensor) -> np.ndarray:
+        outputs = self.outputs_at(z)
+        distribution = self.likelihood.distribution(outputs, self.likelihood_parameters())
+        return distribution.sample(seed=tf.bitcast(key, tf.int32)).numpy()
+
+    def _over_rows(self, x: Any, draws: int, seed: int, what: str) -> dict[str, np.ndarray]:
+        """A bound of each row, in blocks of rows and draws that fit into memory."""
+        if not isinstance(draws, (int, np.integer)) or draws < 1:
+            raise OptionsError(f"The number of draws must be at least 1. Received: {draws!r}.")
+        x = self.rows(x)
+        size = min(x.shape[0], max(1, self.rows_at_once() // min(int(draws), DRAWS_AT_ONCE)))
+        at_once = max(1, min(int(draws), self.rows_at_once() // size))
+        key = random.key(seed, "bound")
+        blocks = []
+        for start in range(0, x.shape[0], size):
+            index = tf.range(start, min(start + size, x.shape[0]))
+            keys = random.fold_in(random.fold_in(key, "rows"), index)
+            block = tf.gather(x, index)
+            program = self.query(what, block)
+            blocks.append(program(block, key, keys, tf.constant(int(draws)), tf.constant(at_once)))
+        names = [name for name, value in blocks[0].items() if value is not None]
+        return {n: np.concatenate([block[n].numpy() for block in blocks]) for n in names}
+
+    def program(
+        self, name: str, row: tf.TensorSpec
+    ) -> tuple[Callable[..., Any], Sequence[tf.TensorSpec]]:
+        """See Codes."""
+        key, keys = tf.TensorSpec([2], tf.uint32), tf.TensorSpec([None, 2], tf.uint32)
+        count = tf.TensorSpec([], tf.int32)
+        if name == "parameters":
+            return (lambda x: self.posterior_of(self.unchanged(x))), [row]
+        if name == "elbo":
+            return self._elbo_of, [row, key, keys, count, count]
+        if name == "marginal":
+            return self._marginal_of, [row, key, keys, count, count]
+        return super().program(name, row)
+
+    def _elbo_of(
+        self, x: tf.Tensor, key: tf.Tensor, keys: tf.Tensor, draws: tf.Tensor, at_once: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """Means over draws of the bound's two parts; see ``_blocks``."""
+        zeros = tf.zeros([tf.shape(x)[0]], keras.config.floatx())
+
+        def take_in(
+            sums: tuple[tf.Tensor, tf.Tensor], terms: Terms, used: tf.Tensor
+        ) -> tuple[tf.Tensor, tf.Tensor]:
+            kept = tf.cast(used, terms.log_lik.dtype)[:, tf.newaxis]
+            assert terms.log_ratio is not None
+            return (
+                sums[0] + tf.reduce_sum(kept * terms.log_lik, axis=0),
+                sums[1] - tf.reduce_sum(kept * terms.log_ratio, axis=0),
+            )
+
+        seen, parameters = self._seen(x, keys)
+        start = (zeros, zeros)
+        sums = self._blocks(seen, parameters, key, keys, draws, at_once, start, take_in)
+        reconstruction, kl = (total / tf.cast(draws, zeros.dtype) for total in sums)
+        parts = self.latent_posterior.kl(parameters, self.latent_prior())
+        if parts is not None and self.estimator != "A":
+            kl = tf.reduce_sum(parts, axis=-1)
+        return {"reconstruction": reconstruction, "kl": kl, "kl_parts": parts}
+
+    def _marginal_of(
+        self, x: tf.Tensor, key: tf.Tensor, keys: tf.Tensor, draws: tf.Tensor, at_once: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """The importance-weighted bound; see ``_blocks``."""
+
+        def take_in(mean: RunningLogMean, terms: Terms, used: tf.Tensor) -> RunningLogMean:
+            assert terms.log_ratio is not None
+            return mean.update(terms.log_lik + terms.log_ratio, used)
+
+        seen, parameters = self._seen(x, keys)
+        start = RunningLogMean.zeros(tf.shape(x)[0])
+        mean = self._blocks(seen, parameters, key, keys, draws, at_once, start, take_in)
+        return {"log_marginal": mean.value()}
+
+    def _seen(self, x: tf.Tensor, keys: tf.Tensor) -> tuple[tf.Tensor, Any]:
+        seen = self.observed(x, keys)
+        return seen, self.posterior_of(seen)
+
+    def _blocks(
+        self,
+        x: tf.Tensor,
+        parameters: Any,
+        key: tf.Tensor,
+        keys: tf.Tensor,
+        draws: tf.Tensor,
+        at_once: tf.Tensor,
+        start: Any,
+        take_in: Callable[[Any, Terms, tf.Tensor], Any],
+    ) -> Any:
+        """Take in the terms of all draws, ``at_once`` of them at a time.
+
+        The noise of a row and draw is a function of both, whatever the blocks are.
+
+        Args:
+            x: Rows as the model sees them.
+            parameters: Of q(z | x).
+            key: Of a Bayesian decoder's weights.
+            keys: One for each row, ``[n, 2]``.
+            draws: How many, a scalar.
+            at_once: Draws of a block.
+            start: The state before the first block.
+            take_in: From a state, the terms of a block, and which of its draws count ``[S]``.
+        """
+
+        def body(first: tf.Tensor, state: Any) -> tuple[tf.Tensor, Any]:
+            index = first + tf.range(at_once)
+            own = random.fold_in(keys[tf.newaxis], index[:, tf.newaxis])
+            z, log_q = self.latent_posterior.draw(parameters, own)
+            flat = tf.reshape(z, [-1, self.latent_dim])
+            outputs, _ = self.outputs(flat, random.fold_in(key, first))
+            terms = self.terms(self.log_lik(outputs, x), parameters, z, log_q, ratio=True)
+            return first + at_once, take_in(state, terms, index < draws)
+
+        _, state = tf.while_loop(
+            lambda first, _: first < draws, body, (tf.constant(0), start), parallel_iterations=1
+        )
+        return state
