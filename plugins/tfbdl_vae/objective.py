@@ -105,7 +105,7 @@ class VariationalBound(EncoderDecoder):
             log_ratio = prior.log_prob(z) - log_q
         if parts is None and self.estimator == "B":
             raise OptionsError(
-                "estimator='B' needs a KL in closed form, of a normal posterior and a normal prior. "
+                "estimator='B' needs a KL in closed form: normal posterior, normal prior. "
                 f"Received: posterior={self.latent_posterior.family!r}, prior={self.prior!r}."
             )
         if parts is None or self.estimator == "A":
