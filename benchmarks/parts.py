@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +13,27 @@ import numpy as np
 from benchmarks import harness
 
 
-def run(name: str, description: str | None, parts: Mapping[str, Callable[[], Any]]) -> None:
+def run(
+    name: str,
+    description: str | None,
+    parts: Mapping[str, Callable[..., Any]],
+    beside_peer: Collection[str] = (),
+) -> None:
     """Run the parts that the command line asks for (``--only PART ...``; by default all).
 
     Each part prints its table and returns its figures. Figures of parts that are not run stay in
-    the file of results, unless they were measured with other versions.
+    the file of results, unless they were measured with other versions. Parts ``beside_peer`` are
+    given the Python of the peer's environment (``--peer-python``).
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--only", nargs="+", choices=list(parts), default=list(parts))
-    for part in parser.parse_args().only:
+    if beside_peer:
+        parser.add_argument("--peer-python", required=True)
+    arguments = parser.parse_args()
+    for part in arguments.only:
         print(f"\n{part}\n", flush=True)
-        path = _keep(name, {part: parts[part]()})
+        given = [arguments.peer_python] if part in beside_peer else []
+        path = _keep(name, {part: parts[part](*given)})
     print(f"\n{path}")
 
 

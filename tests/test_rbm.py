@@ -119,7 +119,7 @@ def positive_minus_negative(model, v, end):
 def test_gradient_of_the_loss_is_that_of_contrastive_divergence(k):
     model = machine(k=k)
     v = binary_rows()
-    key = model._noise_key(training=True)
+    key = model.noise_key(training=True)
     end = energy.gibbs(model.units, model.weights_now(), tf.constant(v, tf.float64), k, key).numpy()
     assert set(np.unique(end)) == {0.0, 1.0}  # states, no probabilities
     with tf.GradientTape() as tape:

@@ -5,6 +5,7 @@ import sqlite3
 import keras
 import numpy as np
 import pandas as pd
+import ppca_cases
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -20,6 +21,7 @@ from small_models import (
 import tfbdl
 from tfbdl import errors, planning, run, runs
 from tfbdl.data import as_dataset
+from tfbdl.parametric import ParametricModel
 from tfbdl.runs import RunFolder
 from tfbdl.specs import RunSpec
 
@@ -224,6 +226,32 @@ def test_a_folder_with_a_run_is_refused(finished):
     fit, _ = finished
     with pytest.raises(errors.RunError, match=r"already holds a run \(done\)"):
         fit_linear(fit.path, epochs=1)
+
+
+def test_a_model_of_rows_gives_its_own_figures_of_test_rows():
+    x = ppca_cases.table()
+    rows = tfbdl.Dataset(x=x[:90], x_test=x[90:], info=as_dataset(x[:90]).info)
+    fit = ppca_cases.fitted(rows)
+    parts = {
+        "W": fit.model.W_,
+        "mean": fit.model.mean_,
+        "noise_variance": fit.model.noise_variance_,
+    }
+    expected = -ppca_cases.marginal(parts, x[90:]).mean()
+    assert fit.metrics["test_nll"] == pytest.approx(expected, rel=1e-6)
+    assert not [name for name in ppca_cases.fitted(x).metrics if name.startswith("test_")]
+
+
+def test_test_rows_that_cannot_be_scored_do_not_cost_the_fit(monkeypatch):
+    def refuse(model, x):
+        raise errors.DataError(f"Received: {len(x)} rows.")
+
+    monkeypatch.setattr(ParametricModel, "held_out", refuse)
+    x = ppca_cases.table(20_012)
+    rows = tfbdl.Dataset(x=x[:10], x_test=x[10:], info=as_dataset(x[:10]).info)
+    with pytest.warns(errors.TfbdlWarning, match=r"were not scored. Received: 10001 rows"):
+        fit = ppca_cases.fitted(rows)
+    assert "test_nll" not in fit.metrics
 
 
 def test_a_failed_run_says_why(tmp_path):

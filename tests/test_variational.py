@@ -291,6 +291,16 @@ def test_a_compiled_keras_model_keeps_its_loss():
     np.testing.assert_array_equal(net.get_weights()[0], before[0])
 
 
+@pytest.mark.parametrize(("given", "used"), [({}, 0.003), ({"learning_rate": 0.02}, 0.02)])
+def test_a_model_may_ask_for_a_learning_rate_where_none_is_given(given, used):
+    net = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    net.compile(loss="mse")
+    net.default_learning_rate = 0.003
+    engine = Variational(VariationalOptions(schedule="constant", **given))
+    engine._compile(net, steps=4, epochs=1)
+    assert float(net.optimizer.learning_rate) == pytest.approx(used)
+
+
 @pytest.mark.parametrize("option", [{"posterior": "full_rank"}, {"num_samples": 3}])
 def test_options_of_a_surrogate_are_refused_beside_a_network(option):
     with pytest.raises(errors.OptionsError, match="for models that offer their log joint alone"):

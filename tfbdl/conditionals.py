@@ -32,7 +32,8 @@ def cdf(likelihood: Likelihood, outputs: tf.Tensor, own: Any, values: tf.Tensor)
     """The distribution function of each element at ``values [n, level, ...]``."""
     single = likelihood.elementwise(outputs, own)
     by_level = tf.cast(tf.experimental.numpy.moveaxis(values, 1, 0), outputs.dtype)
-    if likelihood.is_discrete:  # TFP interpolates between counts, and goes on below zero
+    if likelihood.is_discrete and likelihood.lattice is None:
+        # TFP interpolates between counts, and goes on below zero
         counts = tf.floor(by_level)
         cdf = tf.where(counts < 0.0, 0.0, single.cdf(tf.maximum(counts, 0.0)))
     else:

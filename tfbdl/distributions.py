@@ -62,6 +62,19 @@ class Prior:
             OptionsError: If the dtype is another.
             ModelError: If a parameter is given that the prior does not have.
         """
+        shape, dtype = self.checked(shape, dtype, name, parameters)
+        element = self.element(shape, dtype, name, **parameters)
+        return tfd.Sample(element, sample_shape=shape, name=self.name or type(self).__name__)
+
+    def checked(
+        self, shape: Any, dtype: Any, name: str | None, parameters: Mapping[str, Any]
+    ) -> tuple[tuple[int, ...], str]:
+        """Shape and dtype of the tensor, for subclasses that override ``distribution``.
+
+        Raises:
+            OptionsError: If the dtype is none that a density is computed in.
+            ModelError: If a parameter is given that the prior does not have.
+        """
         shape = static_shape(shape)
         dtype = tf.as_dtype(dtype).name
         if dtype not in _DTYPES:
@@ -75,8 +88,7 @@ class Prior:
                     f"The prior {self!r} has no parameter {given!r}.{did_you_mean(given, known)} "
                     f"Known: {', '.join(known) or 'none'}."
                 )
-        element = self.element(shape, dtype, name, **parameters)
-        return tfd.Sample(element, sample_shape=shape, name=self.name or type(self).__name__)
+        return shape, dtype
 
     def element(
         self, shape: tuple[int, ...], dtype: str, name: str | None, **parameters: tf.Tensor

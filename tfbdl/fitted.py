@@ -40,7 +40,8 @@ class Fit:
         posterior: Its posterior, or None if the model has none.
         history: Metric name -> values after each epoch or step.
         metrics: Figures of the run; on test rows where the data has any, else named ``train_...``
-            and of at most 20,000 training rows, evenly spaced.
+            and of at most 20,000 training rows, evenly spaced. What a model of rows without targets
+            says of test rows (``nll``, ``elbo``) is named ``test_...``.
         spec: The run in plain values.
         info: The description of the training data, or None if there was none.
         path: The run's folder, or None.
@@ -103,7 +104,8 @@ class Fit:
         if hasattr(self.model, "predictive"):
             predictive: Predictive = self.model.predictive(x, draws=draws, seed=seed, **options)
             return predictive
-        own = [f"fit.model.{name}" for name in ("log_prob", "sample") if hasattr(self.model, name)]
+        known = ("log_prob", "log_marginal", "reconstruct", "sample")
+        own = [f"fit.model.{name}" for name in known if hasattr(self.model, name)]
         hint = f" Of new rows: {' and '.join(own)}." if own else ""
         raise ModelError(
             f"A {type(self.model).__name__} has no predictive distribution of targets.{hint}"
@@ -129,7 +131,8 @@ class Fit:
     def _rows(self, data: Any) -> tuple[Any, Any]:
         """The inputs and targets to score, with the labels of training."""
         if self.info is None or self.info.y_shape is None:
-            hint = " fit.model.log_prob scores rows." if hasattr(self.model, "log_prob") else ""
+            known = [name for name in ("log_prob", "elbo") if hasattr(self.model, name)]
+            hint = f" fit.model.{known[0]} scores rows." if known else ""
             raise DataError(
                 f"The run had no targets, so there is nothing to score predictions on.{hint}"
             )

@@ -145,6 +145,15 @@ def layers_of(net: keras.layers.Layer) -> list[keras.layers.Layer]:
     return list(net._flatten_layers(include_self=False))
 
 
+def scaled_optimizer(net: keras.Model, optimizer: Any) -> Any:
+    """The optimizer, with loss scaling where a layer computes in float16."""
+    optimizer = keras.optimizers.get(optimizer)
+    half = any(layer.compute_dtype == "float16" for layer in layers_of(net))
+    if half and not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return keras.optimizers.LossScaleOptimizer(optimizer)
+    return optimizer
+
+
 def clone(
     net: keras.Model, seed: int | None = None, adjust: Callable[[Any], Any] | None = None
 ) -> keras.Model:
@@ -205,6 +214,24 @@ def seeded(seed: int) -> Iterator[None]:
         yield
     finally:
         python_random.setstate(state)
+
+
+@contextlib.contextmanager
+def training_only(model: keras.Model, variables: Iterable[keras.Variable]) -> Iterator[None]:
+    """Hold all other trainable variables of a model while it lasts, one by one.
+
+    Its layers go on as in training: normalisation takes the moments of each batch. It acts where
+    a training step is traced.
+    """
+    chosen = {id(variable) for variable in variables}
+    held = [variable for variable in model.trainable_variables if id(variable) not in chosen]
+    for variable in held:
+        variable.trainable = False
+    try:
+        yield
+    finally:
+        for variable in held:
+            variable.trainable = True
 
 
 def map_draws(fn: Any, params: Mapping[str, tf.Tensor], *, vectorize: bool) -> Any:

@@ -6,21 +6,26 @@ import re
 
 METRIC_MEANINGS: dict[str, str] = {
     "active_components": "Components that hold more than 1 % of the rows.",
+    "active_units": "Latent dimensions whose mean varies over rows (variance above 0.01).",
     "accuracy": "Share of inputs whose most probable class is right; higher is better.",
     "acceptance_rate": "Share of proposed states that were accepted.",
     "accept_prob": "Mean probability of accepting a proposed state.",
     "aic": "Akaike's criterion of training rows: parameters weighed against fit; lower is better.",
+    "bound": "The bound that training raises, per row in nats; higher is better.",
     "brier": "Mean squared distance of class probabilities from the truth; lower is better.",
     "alpha": "Precision of the prior over the weights.",
     "beta": "Precision of the noise; where a KL term has a weight, that weight.",
     "bic": "Schwarz' criterion of training rows: parameters weighed against fit; lower is better.",
+    "commitment": "Mean squared distance of the encoder's vectors from their codes.",
     "converged": "Whether the steps ended for want of gain, rather than of number.",
     "coverage": "Share of targets inside their predictive interval.",
     "crps": "Continuous ranked probability score, in units of the target; lower is better.",
+    "decoder_kl": "KL divergence from prior to posterior of a decoder's weights, in nats.",
     "divergences": "Transitions whose energy went astray; should be 0.",
     "ece": "Expected calibration error: mean gap of confidence and accuracy; lower is better.",
     "effective_components": "Exponential of the entropy of the weights: components that count.",
-    "elbo": "Evidence lower bound in nats, over the whole data set; higher is better.",
+    "elbo": "Evidence lower bound in nats: of the whole data set for random weights, of a row for "
+    "latent variables; higher is better.",
     "entropy": "Mean entropy of the predictive distribution in nats.",
     "epistemic": "Mean variance of the prediction that more data would remove.",
     "aleatoric": "Mean variance of the prediction that is noise in the data.",
@@ -34,7 +39,8 @@ METRIC_MEANINGS: dict[str, str] = {
     "icl": "As BIC, with data and their most probable states together; lower is better.",
     "inertia": "Sum of squared distances of rows from their cluster's centre; lower is better.",
     "interval_score": "Width of the interval plus a penalty for misses; lower is better.",
-    "kl": "KL divergence from prior to posterior in nats: what the weights learned.",
+    "kl": "KL divergence from prior to posterior in nats: what the weights, or a row's latent "
+    "variables, learned.",
     "log_evidence": "Log marginal likelihood in nats; higher is better.",
     "log_joint": "Log joint density of parameters and data, in nats.",
     "log_likelihood": "Log-likelihood of the data in nats; higher is better.",
@@ -48,6 +54,7 @@ METRIC_MEANINGS: dict[str, str] = {
     "newton_steps": "Steps of the search for the mode.",
     "num_components": "Components, axes or clusters of the fitted model.",
     "num_data": "Training rows that the likelihood was scaled to.",
+    "perplexity": "Exponential of the entropy of the codes' shares: how many codes are in use.",
     "r_hat": "Disagreement of the chains, the largest over parameters; should be below 1.01.",
     "reconstruction": "Expected log-likelihood of the data given their codes, in nats.",
     "rmse": "Root mean squared error, in units of the target; lower is better.",
@@ -83,6 +90,8 @@ def meaning(name: str) -> str:
         return (
             f"Share of targets inside the {level} % interval; should be near {int(level) / 100:g}."
         )
+    if match := re.fullmatch(r"kl_(\d+)", name):
+        return f"KL divergence of latent dimension {match[1]} in nats; near 0: it is not used."
     if match := re.fullmatch(r"interval_width_(\d+)", name):
         return f"Mean width of the {match[1]} % interval, in units of the target."
     for suffix in _SUFFIXES:

@@ -98,6 +98,14 @@ class ParametricModel:
         """Figures of the fit for ``fit.metrics``, such as ``bic`` or ``log_evidence``."""
         return {}
 
+    def held_out(self, x: Any) -> dict[str, float]:
+        """``nll``, the mean of ``-log_prob(x)`` in nats, of a model that has ``log_prob``.
+
+        See ``tfbdl.protocols.HeldOut``.
+        """
+        log_prob = getattr(self, "log_prob", None)
+        return {} if log_prob is None else {"nll": -float(np.mean(log_prob(x)))}
+
     def notices(self) -> list[str]:
         """What a user should know of the fit, a sentence each; issued as warnings."""
         return []

@@ -175,7 +175,14 @@ class Predictive:
                 "quantiles. Use probs, entropy or mutual_information."
             )
         discrete = self.model.likelihood.is_discrete
-        found = quantiles.bisect(self._cdf, levels, self.mean, self._width(), discrete=discrete)
+        first, unit = self.model.likelihood.lattice or (0.0, 1.0)
+        found = first + unit * quantiles.bisect(
+            lambda index: self._cdf(first + unit * index),
+            levels,
+            (self.mean - first) / unit,
+            self._width() / unit,
+            discrete=discrete,
+        )
         return found if np.ndim(q) else found[0]
 
     def _width(self) -> np.ndarray:

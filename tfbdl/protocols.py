@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    import keras
     import tensorflow as tf
 
     from .data import Dataset
@@ -167,6 +168,18 @@ class ExpectationMaximization(Protocol):
 
 
 @runtime_checkable
+class Alternating(Protocol):
+    """A ``keras.Model`` whose bound is raised in two sets of weights (capability ``em``).
+
+    It says so itself in its ``capabilities``. Its own objective is trained in both phases, with
+    the other phase's weights held.
+    """
+
+    def phases(self) -> Mapping[str, Sequence[keras.Variable]]:
+        """``e``: the weights of q; ``m``: those of the model; together all that train."""
+
+
+@runtime_checkable
 class ClosedForm(Protocol):
     """A posterior, or a maximum of the likelihood, in closed form (capability ``exact``)."""
 
@@ -190,8 +203,26 @@ class Stateful(Protocol):
 
 
 @runtime_checkable
+class HeldOut(Protocol):
+    """A model of rows without targets that can say how well it describes rows it has not seen.
+
+    A run on data with test rows asks for it, and calls the figures ``test_...``.
+    """
+
+    def held_out(self, x: Any) -> Mapping[str, float]:
+        """Name -> mean over rows, such as ``nll`` or ``elbo`` in nats; cheap to compute.
+
+        Args:
+            x: Rows ``[n, ...]``, at most 20,000.
+        """
+
+
+@runtime_checkable
 class Trainable(Protocol):
-    """A ``keras.Model`` whose compiled objective is complete (capability ``trainable``)."""
+    """A ``keras.Model`` whose compiled objective is complete (capability ``trainable``).
+
+    It may have ``default_learning_rate``, for an engine that is given none.
+    """
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Set optimizer and objective."""

@@ -101,7 +101,8 @@ def _numbers(predictive: Predictive, x: Any, y: Any, info: Any) -> list[_report_
     target = np.asarray(y, np.float64).reshape(shape)
     cdf = predictive.cdf(target)
     if predictive.model.likelihood.is_discrete:  # halfway through the jump of the cdf
-        cdf = 0.5 * (cdf + predictive.cdf(target - 1.0))
+        _, unit = predictive.model.likelihood.lattice or (0.0, 1.0)
+        cdf = 0.5 * (cdf + predictive.cdf(target - unit))
     low, high = predictive.interval(_report_plots.LEVEL)
     flat = {
         name: np.asarray(value, np.float64).reshape(shape[0], -1)

@@ -16,16 +16,23 @@ import keras
 
 from . import evaluation, fingerprints, functional, log_density, planning, registry
 from .data import Dataset
-from .errors import DataError, OptionsError, RunCancelled, RunError
+from .errors import (
+    DataError,
+    OptionsError,
+    RunCancelled,
+    RunError,
+    TfbdlError,
+    TfbdlWarning,
+)
 from .fitted import Fit
 from .loading import build_model, load_data
 from .planning import Plan
-from .protocols import Context, EngineResult, OnStep
+from .protocols import Context, EngineResult, HeldOut, OnStep
 from .runs import MetricsWriter, RunFolder
 from .specs import RunSpec
 from .stored import load
 
-TRAINING_ROWS = 20_000
+MOST_ROWS = 20_000
 
 __all__ = ["build_model", "execute", "extend", "load_data", "resume"]
 
@@ -221,18 +228,35 @@ def _carry_out(plan: Plan, given: _Given, context: Context) -> Fit:
 def _scores(fit: Fit, dataset: Dataset | None) -> dict[str, float]:
     """How well the fit predicts: on test rows, else on training rows under that name.
 
-    Of more than 20,000 training rows as many, evenly spaced, are scored.
+    Of more than 20,000 training rows as many, evenly spaced, are scored. A model of rows without
+    targets is asked for its own figures of test rows.
     """
-    if dataset is None or dataset.y is None or fit.posterior is None:
+    if dataset is None:
         return {}
-    if not hasattr(fit.model, "likelihood"):
-        return {}
+    if dataset.y is None or fit.posterior is None or not hasattr(fit.model, "likelihood"):
+        return _held_out(fit.model, dataset)
     if dataset.y_test is not None:
         return evaluation.evaluate(fit.predict(dataset.x_test), dataset.y_test)
-    step = math.ceil(len(dataset.y) / TRAINING_ROWS)  # evenly spaced rows of many
-    x = keras.tree.map_structure(lambda part: part[::step], dataset.x)
-    scores = evaluation.evaluate(fit.predict(x), dataset.y[::step])
+    scores = evaluation.evaluate(fit.predict(_spaced(dataset.x)), _spaced(dataset.y))
     return {f"train_{name}": value for name, value in scores.items()}
+
+
+def _held_out(model: Any, dataset: Dataset) -> dict[str, float]:
+    """A model's own figures of test rows, at most 20,000; none must cost a finished fit."""
+    if dataset.x_test is None or not isinstance(model, HeldOut):
+        return {}
+    try:
+        figures = model.held_out(_spaced(dataset.x_test))
+    except TfbdlError as error:
+        warnings.warn(f"The test rows were not scored. {error}", TfbdlWarning, stacklevel=2)
+        return {}
+    return {f"test_{name}": value for name, value in figures.items()}
+
+
+def _spaced(rows: Any) -> Any:
+    """Evenly spaced rows of many."""
+    step = math.ceil(len(keras.tree.flatten(rows)[0]) / MOST_ROWS)
+    return keras.tree.map_structure(lambda part: part[::step], rows)
 
 
 def _in_memory(

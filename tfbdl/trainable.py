@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from . import random
+from . import functional, random
 from .data import Dataset, as_dataset, steps_per_execution
 from .errors import DataError, OptionsError
 from .inference.surrogate import read
@@ -104,7 +104,7 @@ class TrainableModel(keras.Model):
         """As in Keras, without a loss.
 
         ``steps_per_execution`` is lowered by ``fit`` to a divisor of an epoch's steps, so that an
-        epoch has as many as it should.
+        epoch has as many as it should. Where a layer computes in float16 the loss is scaled.
 
         Raises:
             OptionsError: If a loss is given.
@@ -115,6 +115,7 @@ class TrainableModel(keras.Model):
                 f"Received: loss={loss!r}."
             )
         self.given_steps_per_execution = steps_per_execution
+        optimizer = functional.scaled_optimizer(self, optimizer)
         super().compile(optimizer=optimizer, steps_per_execution=steps_per_execution, **kwargs)
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
@@ -156,7 +157,7 @@ class TrainableModel(keras.Model):
             held_out = rows.batches(size, seed=seed, shuffle=False, repeat=False)
         steps = data.steps_per_epoch(size) if steps_per_epoch is None else steps_per_epoch
         make_whole_executions(self, steps)
-        first, skip = divmod(initial_epoch * steps, data.steps_per_epoch(size))
+        first, skip = start_of(data, size, initial_epoch, steps_per_epoch)
         self.on_fit(data)
         return super().fit(
             self.batches(data, size, seed=seed, shuffle=shuffle, start_epoch=first, skip=skip),
@@ -201,12 +202,13 @@ class TrainableModel(keras.Model):
 
     def rows_alone(self, data: Dataset, what: str = "x") -> Dataset:
         """Checked rows of a Dataset, without its targets."""
-        data = data.inputs()
-        if data.sample_weight is not None:
+        spec: Any = None if data.stream is None else data.stream.element_spec
+        if (isinstance(spec, tuple) and len(spec) > 2) or data.sample_weight is not None:
             raise DataError(
                 f"{type(self).__name__} counts each row once. Expected x or (x, y). "
                 "Received: a sample_weight."
             )
+        data = data.inputs()
         if data.stream is None:
             self.check_rows(data.x, what)
         return data
@@ -262,6 +264,18 @@ def make_whole_executions(model: Any, steps: int | None) -> None:
     if lowered != model.steps_per_execution:
         model.steps_per_execution = lowered
         model.train_function = model.test_function = None  # traced with the number before
+
+
+def start_of(
+    data: Dataset, batch_size: int, initial_epoch: int, steps_per_epoch: int | None
+) -> tuple[int, int]:
+    """The pass over the data, and the batch of it, at which ``initial_epoch`` begins."""
+    if steps_per_epoch is None or not initial_epoch:
+        return initial_epoch, 0
+    batches = initial_epoch * steps_per_epoch
+    if data.num_rows is None:
+        return 0, batches
+    return divmod(batches, data.steps_per_epoch(batch_size))
 
 
 def row_mean(values: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:

@@ -137,7 +137,7 @@ class Checkpoint(keras.callbacks.Callback):
         if found is None:
             return 0, False
         epoch, arrays, notes = found
-        _assign(_variables(model), [arrays[n] for n in sorted(arrays) if n.startswith("variable")])
+        assign(_variables(model), [arrays[n] for n in sorted(arrays) if n.startswith("variable")])
         self.report.history = {name: list(v) for name, v in notes["history"].items()}
         self.saved, self.last = epoch, time.monotonic()
         ended = bool(notes["stopped"]) or epoch >= self.report.epochs
@@ -172,7 +172,12 @@ def _variables(model: keras.Model) -> list[Any]:
     return [*functional.state_variables(model), *model.optimizer.variables]
 
 
-def _assign(variables: list[Any], values: list[np.ndarray]) -> None:
+def assign(variables: list[Any], values: list[np.ndarray]) -> None:
+    """Put stored values into variables.
+
+    Raises:
+        CheckpointError: If their number or a shape differs.
+    """
     if [tuple(v.shape) for v in variables] != [value.shape for value in values]:
         raise CheckpointError(
             "The checkpoint is of another model: expected "

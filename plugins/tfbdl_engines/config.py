@@ -20,7 +20,9 @@ class VariationalOptions(Config):
     optimizer: Literal["adam", "sgd", "adagrad", "rmsprop"] = Field(
         "adam", description="Keras' optimizer."
     )
-    learning_rate: float = Field(1e-2, gt=0, description="Of the optimizer.")
+    learning_rate: float | None = Field(
+        None, gt=0, description="Of the optimizer; none: what the model asks for, or 0.01."
+    )
     schedule: Literal["constant", "cosine"] = Field(
         "cosine", description="Keep the learning rate, or let it fall to zero along a cosine."
     )

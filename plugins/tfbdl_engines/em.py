@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -16,12 +17,16 @@ from tfbdl.protocols import Context, EngineResult, Params
 
 from .em_config import EmOptions
 from .results import result_of, rows_of
+from .variational_em import VariationalEm
 
+OF_KERAS_MODELS = ("e_epochs", "m_epochs", "learning_rate")
 ROWS_OF_TEMPLATE = 5_000  # enough to tell which arrays a start has, and of which shapes
 
 
 class ExpectationMaximization:
     """The engine ``em``: a climb from each start, of which the best is kept.
+
+    A ``keras.Model`` is trained by VariationalEm.
 
     Args:
         options: See EmOptions.
@@ -35,10 +40,13 @@ class ExpectationMaximization:
 
         Raises:
             DataError: If there are no data, or the model cannot be fitted to them.
-            OptionsError: If the start does not fit the model.
+            OptionsError: If the start, or an option, does not fit the model.
             ModelError: If the trace falls or is not finite, or the model lacks the E-step.
         """
         options = self.options
+        if isinstance(model, keras.Model):
+            return VariationalEm(options).fit(model, data, context)
+        _check_options(options, model)
         rows = model.rows(rows_of(model, data))
         schedule = Schedule(
             tolerance=options.tolerance,
@@ -82,6 +90,15 @@ class ExpectationMaximization:
         if check is not None:
             check(given)
         return _tensors(given)
+
+
+def _check_options(options: EmOptions, model: Any) -> None:
+    for name in OF_KERAS_MODELS:
+        if getattr(options, name) != type(options).model_fields[name].default:
+            raise OptionsError(
+                f"The engine option {name!r} is for Keras models; the steps of a "
+                f"{type(model).__name__} are formulas. Received: {getattr(options, name)!r}."
+            )
 
 
 def _history(best: Best, objective: str) -> dict[str, list[float]]:

@@ -9,15 +9,23 @@ from tfbdl.config import Arrays
 
 
 class EmOptions(Config):
-    """How the likelihood, or its bound, is climbed."""
+    """How the likelihood, or its bound, is climbed.
+
+    The E-step of most models is a formula. A Keras model that parts its weights is trained in both
+    steps, by passes over the data: ``e_epochs``, ``m_epochs`` and ``learning_rate`` are for these.
+    """
 
     steps: int = Field(
-        1_000, ge=0, description="Most M-steps of a climb (of minibatches: passes); 0: the start."
+        1_000,
+        ge=0,
+        description="Most M-steps of a climb (of minibatches: passes); 0: the start. Keras models "
+        "make 50 if no number is given.",
     )
     tolerance: float | None = Field(
         1e-6,
         ge=0,
-        description="A step that gains less, in nats per row, is the last; none: make all steps.",
+        description="A step that gains less, in nats per row, is the last; none: make all steps. "
+        "Keras models make all, unless a number is given.",
     )
     restarts: int = Field(1, ge=1, description="Climbs, each from a start of its own; the best.")
     initial: Literal["auto", "kmeans++", "random", "current"] | Arrays = Field(
@@ -32,13 +40,25 @@ class EmOptions(Config):
     )
     samples: int = Field(10, ge=1, description="Draws of the latents in a Monte Carlo E-step.")
     batch_size: int | None = Field(
-        None, ge=1, description="Rows of a minibatch (stochastic EM); none: all rows in each step."
+        None,
+        ge=1,
+        description="Rows of a minibatch (stochastic EM); none: all rows in each step, of Keras "
+        "models 128.",
     )
     forgetting: float = Field(
         0.7,
         gt=0.5,
         le=1,
         description="Minibatch t counts (t + 2)^-forgetting, what was before it the rest.",
+    )
+    e_epochs: int = Field(
+        1, ge=1, description="Passes over the data in an E-step that trains an encoder."
+    )
+    m_epochs: int = Field(
+        1, ge=1, description="Passes over the data in an M-step that trains a decoder."
+    )
+    learning_rate: float = Field(
+        1e-3, gt=0, description="Of Adam, in steps that train a Keras model."
     )
     checkpoint_seconds: float = Field(30.0, ge=0, description="Minimum time between checkpoints.")
 

@@ -22,6 +22,7 @@ from .config import VariationalOptions
 SMALL = 50_000  # parameters below which a step takes less time than a look at it
 EXECUTION = 32  # steps between two looks, at most
 NO_DATA_STEPS = 100  # steps of an "epoch" where there are no data to pass over
+LEARNING_RATE = 1e-2
 OF_SURROGATE = ("posterior", "rank", "num_samples")
 
 
@@ -123,6 +124,8 @@ class Variational:
     def _compile(self, model: keras.Model, steps: int, epochs: int) -> None:
         options = self.options
         rate: Any = options.learning_rate
+        if rate is None:
+            rate = getattr(model, "default_learning_rate", LEARNING_RATE)
         if options.schedule == "cosine":
             rate = keras.optimizers.schedules.CosineDecay(rate, steps * epochs)
         optimizer = keras.optimizers.get(

@@ -13,14 +13,12 @@ from tfbdl import random
 from tfbdl.data import DataInfo, Dataset, as_dataset
 from tfbdl.distributions import Prior
 from tfbdl.errors import DataError, OptionsError, did_you_mean
-from tfbdl.specs import Capability
 
 from . import energy
 from .config import RBMOptions
 from .queries import Queries
 from .units import BinaryUnits, GaussianUnits
 
-BATCH_SIZE = 32
 _CHOICES = {
     "visible": ("binary", "gaussian"),
     "training": ("cd", "pcd"),
@@ -29,7 +27,7 @@ _CHOICES = {
 
 
 @keras.saving.register_keras_serializable(package="tfbdl_rbm")
-class RBM(Queries, keras.Model):
+class RBM(Queries):
     """A layer of visible and a layer of hidden units, joined by weights.
 
     ``p(v, h) = exp(-E(v, h)) / Z`` with ``E = -b'v - c'h - v'W h`` for binary visible units;
@@ -68,10 +66,6 @@ class RBM(Queries, keras.Model):
         Boltzmann Machines".
     """
 
-    capabilities = frozenset({Capability.TRAINABLE})
-    default_engine = "variational"
-    takes_datasets = True
-
     def __init__(
         self,
         num_visible: int,
@@ -90,7 +84,7 @@ class RBM(Queries, keras.Model):
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(name=name, **kwargs)
+        super().__init__(seed=seed, name=name, **kwargs)
         _check_choices(visible=visible, training=training, grey=grey)
         _check_positive(num_visible=num_visible, num_hidden=num_hidden, k=k, num_chains=num_chains)
         _check_positive(noise_scale=noise_scale, weight_scale=weight_scale)
@@ -113,32 +107,18 @@ class RBM(Queries, keras.Model):
     def _make_weights(self) -> None:
         dtype, shape = self.variable_dtype, (self.num_visible, self.num_hidden)
         first = random.normal(shape, random.key(self.seed, "kernel"), dtype) * self.weight_scale
-        self.kernel = self._weight("kernel", first)
-        self.visible_bias = self._weight("visible_bias", self.units.first_bias().astype(dtype))
-        self.hidden_bias = self._weight("hidden_bias", np.zeros(self.num_hidden, dtype))
-        self.rng_seed = self._weight("rng_seed", np.int64(self.seed), trainable=False)
-        self.rng_step = self._weight("rng_step", np.int64(0), trainable=False)
+        self.kernel = self.add_state("kernel", first, trainable=True)
+        self.visible_bias = self.add_state(
+            "visible_bias", self.units.first_bias().astype(dtype), trainable=True
+        )
+        self.hidden_bias = self.add_state(
+            "hidden_bias", np.zeros(self.num_hidden, dtype), trainable=True
+        )
         self.particles = None
         if self.training_method == "pcd":
             key = random.key(self.seed, "first particles")
             start = self.units.base_draw(self.num_chains, key, dtype)
-            self.particles = self._weight("particles", start, trainable=False)
-
-    def _weight(self, name: str, value: Any, trainable: bool = True) -> keras.Variable:
-        more = {} if trainable else {"aggregation": "only_first_replica"}
-        weight = self.add_weight(
-            name=name,
-            shape=np.shape(value),
-            dtype=str(np.asarray(value).dtype),
-            initializer="zeros",
-            trainable=trainable,
-            autocast=False,
-            **more,
-        )
-        weight.assign(value)
-        return weight
-
-    # -- Keras' verbs ---------------------------------------------------------------------------
+            self.particles = self.add_state("particles", start)
 
     def call(self, inputs: Any, training: bool | None = None) -> tf.Tensor:
         """The features ``p(h = 1 | v)``: ``[n, num_hidden]``."""
@@ -146,74 +126,14 @@ class RBM(Queries, keras.Model):
         u = self.units.encode(tf.cast(inputs, weights.W.dtype))
         return tf.sigmoid(energy.hidden_logits(self.units, weights, u))
 
-    def compile(self, optimizer: Any = "adam", loss: Any = None, **kwargs: Any) -> None:
-        """As in Keras, without a loss.
-
-        Raises:
-            OptionsError: If a loss is given.
-        """
-        if loss is not None:
-            raise OptionsError(
-                "A restricted Boltzmann machine has its own objective, contrastive divergence, and "
-                f"takes no loss. Received: loss={loss!r}."
-            )
-        super().compile(optimizer=optimizer, **kwargs)
-
-    def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Compile as a stored model was, and make room for the optimizer's state."""
-        self.compile(**keras.saving.deserialize_keras_object(config))
-        self.optimizer.build(self.trainable_variables)
-
-    def fit(
-        self,
-        x: Any = None,
-        y: Any = None,
-        batch_size: int | None = None,
-        epochs: int = 1,
-        verbose: Any = "auto",
-        callbacks: Any = None,
-        validation_split: float = 0.0,
-        validation_data: Any = None,
-        shuffle: bool = True,
-        initial_epoch: int = 0,
-        **kwargs: Any,
-    ) -> keras.callbacks.History:
-        """As in Keras; the rows are checked, and ordered by (seed, epoch). Targets play no part.
+    def training_rows(self, x: Any, y: Any = None, what: str = "x") -> Dataset:
+        """Any data as checked rows in memory, without targets.
 
         Raises:
             DataError: If the rows are not ``[n, d]``, hold NaN or, for binary units, values outside
                 [0, 1]; or rows have weights.
         """
-        data = self._data(x)
-        if validation_split:
-            data, validation_data = data.validation_split(validation_split)
-        size = batch_size or BATCH_SIZE
-        seed = int(self.rng_seed.numpy())
-        held_out = None
-        if validation_data is not None:
-            rows = self._data(validation_data, "x_val")
-            held_out = rows.batches(size, seed=seed, shuffle=False, repeat=False)
-        kwargs.setdefault("steps_per_epoch", data.steps_per_epoch(size))
-        return super().fit(
-            data.batches(size, seed=seed, shuffle=shuffle, start_epoch=initial_epoch),
-            epochs=epochs,
-            verbose=verbose,
-            callbacks=callbacks,
-            validation_data=held_out,
-            shuffle=False,  # the batches come in the order they shall have
-            initial_epoch=initial_epoch,
-            **kwargs,
-        )
-
-    def _data(self, x: Any, what: str = "x") -> Dataset:
-        data = as_dataset(x).in_memory()
-        if data.sample_weight is not None:
-            raise DataError(
-                "A restricted Boltzmann machine counts each row once. Expected x or (x, y). "
-                "Received: a sample_weight."
-            )
-        self.check_rows(data.x, what)
-        return data
+        return self.rows_alone(as_dataset(x).in_memory(), what)
 
     # -- copies ---------------------------------------------------------------------------------
 

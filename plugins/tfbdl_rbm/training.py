@@ -9,13 +9,14 @@ import tensorflow as tf
 
 from tfbdl import random
 from tfbdl.inference.surrogate import read
+from tfbdl.trainable import TrainableModel, row_mean
 
 from . import energy
 from .energy import Weights
 from .units import BinaryUnits, Units, bernoulli
 
 
-class ContrastiveDivergence:
+class ContrastiveDivergence(TrainableModel):
     """The part of a machine that trains: its chains, its loss and its metrics.
 
     The loss is ``mean F(v) - mean F(v')``, where ``v'`` is the end of the chain and held constant.
@@ -29,17 +30,15 @@ class ContrastiveDivergence:
         training_method: ``cd`` or ``pcd``.
         k: Gibbs steps of a training step.
         grey: ``mean`` or ``sample``.
-        rng_seed, rng_step: What the noise of training is a function of.
         particles: Ends of the persistent chains as codes, ``[num_chains, d]``; None for ``cd``.
         metric_means: Name -> mean over batches.
     """
 
+    objective = "contrastive divergence"
     units: Units
     training_method: str
     k: int
     grey: str
-    rng_seed: keras.Variable
-    rng_step: keras.Variable
     particles: keras.Variable | None
     metric_means: dict[str, keras.metrics.Mean]
     kernel: keras.Variable
@@ -61,15 +60,15 @@ class ContrastiveDivergence:
     ) -> tf.Tensor:
         """``mean F(v) - mean F(v')`` of a batch ``x [n, d]``; targets play no part."""
         weights = self.weights_now()
-        key = self._noise_key(training)
+        key = self.noise_key(training)
         u = self.units.encode(tf.cast(x, weights.W.dtype))
         if self.grey == "sample" and isinstance(self.units, BinaryUnits):
             u = bernoulli(u, random.fold_in(key, "grey"))
         rows = tf.shape(u)[0]  # none where a replica gets no share of a small batch
-        positive = _mean(energy.free_energy(self.units, weights, u), rows)
+        positive = row_mean(energy.free_energy(self.units, weights, u), rows)
         if self.particles is None:
             end = energy.gibbs(self.units, weights, u, self.k, key)  # CD-k
-            negative = _mean(energy.free_energy(self.units, weights, end), rows)
+            negative = row_mean(energy.free_energy(self.units, weights, end), rows)
         else:
             end = self._persistent(weights, training)
             negative = tf.reduce_mean(energy.free_energy(self.units, weights, end))
@@ -94,27 +93,9 @@ class ContrastiveDivergence:
         weights = Weights(*map(tf.stop_gradient, weights))
         h = tf.sigmoid(energy.hidden_logits(self.units, weights, u))
         back = self.units.mean(weights.b, energy.field_of(weights, h))
-        error = _mean(tf.reduce_mean(tf.math.squared_difference(u, back), axis=-1), rows)
+        error = row_mean(tf.reduce_mean(tf.math.squared_difference(u, back), axis=-1), rows)
         self.metric_means["reconstruction_error"].update_state(error, sample_weight=rows)
         if "pseudo_log_likelihood" in self.metric_means:
             value = energy.pseudo_log_likelihood(weights, u, random.fold_in(key, "pseudo"))
-            mean = _mean(value, rows)
+            mean = row_mean(value, rows)
             self.metric_means["pseudo_log_likelihood"].update_state(mean, sample_weight=rows)
-
-    def _noise_key(self, training: bool) -> tf.Tensor:
-        """The key of this step's noise: a function of seed, step and replica."""
-        context = tf.distribute.get_replica_context()
-        replica = context.replica_id_in_sync_group if context is not None else 0
-        if not training:  # validating more often does not change training
-            return random.key(read(self.rng_seed), "evaluate", replica)
-        return random.key(read(self.rng_seed), "train", read(self.rng_step), replica)
-
-    def train_step(self, data: Any) -> Any:
-        """Keras' own step, then the count that gives the next step new noise."""
-        logs = super().train_step(data)  # type: ignore[misc]
-        self.rng_step.assign_add(tf.ones((), tf.int64))
-        return logs
-
-
-def _mean(values: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-    return tf.math.divide_no_nan(tf.reduce_sum(values), tf.cast(rows, values.dtype))

@@ -6,18 +6,45 @@ import importlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from tfbdl import Capability, ModelSpec, PriorSpec, hookimpl
+from tfbdl import Capability, DatasetSpec, ModelSpec, PriorSpec, hookimpl
 
-from . import config
+from . import config, data_config, prior_config
 
 if TYPE_CHECKING:
     from .autoencoder import AutoEncoder
+    from .dc_ign import DCIGN
     from .model import VAE
+    from .schedules import BetaSchedule, CapacitySchedule, FreeBits, KLAnnealing, Ramp
+    from .shapes import Shapes2D
+    from .vq_vae import VQVAE
 
-__all__ = ["VAE", "AutoEncoder"]
+__all__ = [
+    "DCIGN",
+    "VAE",
+    "VQVAE",
+    "AutoEncoder",
+    "BetaSchedule",
+    "CapacitySchedule",
+    "FreeBits",
+    "KLAnnealing",
+    "Ramp",
+    "Shapes2D",
+]
 
-_HEAVY = {"AutoEncoder": "autoencoder", "VAE": "model"}
+_HEAVY = {
+    "AutoEncoder": "autoencoder",
+    "BetaSchedule": "schedules",
+    "CapacitySchedule": "schedules",
+    "DCIGN": "dc_ign",
+    "FreeBits": "schedules",
+    "KLAnnealing": "schedules",
+    "Ramp": "schedules",
+    "Shapes2D": "shapes",
+    "VAE": "model",
+    "VQVAE": "vq_vae",
+}
 _TRAINABLE = frozenset({Capability.TRAINABLE})
+_ALTERNATING = _TRAINABLE | {Capability.EM}
 
 
 @hookimpl
@@ -30,7 +57,7 @@ def tfbdl_models() -> Iterable[ModelSpec]:
             factory="tfbdl_vae.factory:build_vae",
             config=config.VAEOptions,
             task="unsupervised",
-            capabilities=_TRAINABLE,
+            capabilities=_ALTERNATING,
             default_engine="variational",
             default_prior="standard_normal",
             references=("Kingma & Welling 2014, Auto-Encoding Variational Bayes",),
@@ -41,7 +68,7 @@ def tfbdl_models() -> Iterable[ModelSpec]:
             factory="tfbdl_vae.factory:build_beta_vae",
             config=config.BetaVAEOptions,
             task="unsupervised",
-            capabilities=_TRAINABLE,
+            capabilities=_ALTERNATING,
             default_engine="variational",
             default_prior="standard_normal",
             references=(
@@ -55,12 +82,25 @@ def tfbdl_models() -> Iterable[ModelSpec]:
             factory="tfbdl_vae.factory:build_iwae",
             config=config.IWAEOptions,
             task="unsupervised",
-            capabilities=_TRAINABLE,
+            capabilities=_ALTERNATING,
             default_engine="variational",
             default_prior="standard_normal",
             references=(
                 "Burda et al. 2016, Importance Weighted Autoencoders, eq. 8",
                 "Tucker et al. 2019, Doubly Reparameterized Gradient Estimators, eq. 8",
+            ),
+        ),
+        ModelSpec(
+            name="dc_ign",
+            summary="VAE trained on batches in which one factor alone varies, a latent for each",
+            factory="tfbdl_vae.factory:build_dc_ign",
+            config=config.DCIGNOptions,
+            task="unsupervised",
+            capabilities=_TRAINABLE,
+            default_engine="variational",
+            default_prior="standard_normal",
+            references=(
+                "Kulkarni et al. 2015, Deep Convolutional Inverse Graphics Network, section 3.2",
             ),
         ),
         ModelSpec(
@@ -73,6 +113,18 @@ def tfbdl_models() -> Iterable[ModelSpec]:
             default_engine="variational",
             references=("Hinton & Salakhutdinov 2006",),
         ),
+        ModelSpec(
+            name="vq_vae",
+            summary="Vector-quantised auto-encoder: codes are entries of a learned codebook",
+            factory="tfbdl_vae.factory:build_vq_vae",
+            config=config.VQVAEOptions,
+            task="unsupervised",
+            capabilities=_TRAINABLE,
+            default_engine="variational",
+            references=(
+                "van den Oord et al. 2017, Neural Discrete Representation Learning, eq. 3",
+            ),
+        ),
     )
 
 
@@ -84,6 +136,51 @@ def tfbdl_priors() -> Iterable[PriorSpec]:
             name="standard_normal",
             summary="Independent standard normal elements",
             factory="tfbdl_vae.priors.standard_normal:StandardNormal",
+        ),
+        PriorSpec(
+            name="gaussian_mixture",
+            summary="Mixture of Gaussians whose weights, means and scales are learned",
+            factory="tfbdl_vae.priors.gaussian_mixture:GaussianMixture",
+            config=prior_config.GaussianMixtureOptions,
+        ),
+        PriorSpec(
+            name="vamp",
+            summary="Mixture of approximate posteriors at learned pseudo-inputs",
+            factory="tfbdl_vae.priors.vamp:Vamp",
+            config=prior_config.VampOptions,
+            references=("Tomczak & Welling 2018, VAE with a VampPrior, eq. 9",),
+        ),
+        PriorSpec(
+            name="stick_breaking",
+            summary="Dirichlet-process mixture of Gaussians, truncated, of maximum a posteriori",
+            factory="tfbdl_vae.priors.stick_breaking:StickBreaking",
+            config=prior_config.StickBreakingOptions,
+            references=(
+                "Sethuraman 1994, A constructive definition of Dirichlet priors",
+                "Ishwaran & James 2001, Gibbs sampling methods for stick-breaking priors",
+            ),
+        ),
+        PriorSpec(
+            name="normalizing_flow",
+            summary="Coupling layers and an affine map of standard normal noise, learned",
+            factory="tfbdl_vae.priors.normalizing_flow:NormalizingFlow",
+            config=prior_config.NormalizingFlowOptions,
+            references=("Dinh et al. 2017, Density estimation using Real NVP",),
+        ),
+    )
+
+
+@hookimpl
+def tfbdl_datasets() -> Iterable[DatasetSpec]:
+    """Data whose factors are known."""
+    return (
+        DatasetSpec(
+            name="shapes2d",
+            summary="Simulated shapes of 32 x 32 pixels, with the factors that made them as y.",
+            factory="tfbdl_vae.shapes:shapes2d",
+            config=data_config.Shapes2DOptions,
+            task="regression",
+            references=("Higgins et al. 2017, beta-VAE, section 4.2",),
         ),
     )
 

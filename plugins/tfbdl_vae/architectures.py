@@ -11,7 +11,7 @@ import keras
 from tfbdl.data import DataInfo
 from tfbdl.errors import DataError, OptionsError
 
-from .config import NetOptions
+from .config import BaseOptions
 
 RANKS = {1: "mlp", 2: "sequence", 3: "conv"}
 NEEDED = {"conv": (3, "images [n, height, width, channels]"), "sequence": (2, "[n, steps, d]")}
@@ -117,9 +117,9 @@ def conv_decoder(
         h = keras.layers.Dense(count, activation)(h)
     h = keras.layers.Dense(math.prod(low) * filters[-1], activation)(h)
     h = keras.layers.Reshape((*low, filters[-1]))(h)
-    for count in (*reversed(filters[:-1]), channels):
-        last = None if count is channels else activation
-        h = keras.layers.Conv2DTranspose(count, 4, 2, padding="same", activation=last)(h)
+    for count in reversed(filters[:-1]):
+        h = keras.layers.Conv2DTranspose(count, 4, 2, padding="same", activation=activation)(h)
+    h = keras.layers.Conv2DTranspose(channels, 4, 2, padding="same")(h)
     excess = h.shape[1] - height, h.shape[2] - width
     if any(excess):
         h = keras.layers.Cropping2D(((0, excess[0]), (0, excess[1])))(h)
@@ -167,24 +167,56 @@ def sequence_decoder(
 
 
 def nets(
-    options: NetOptions,
+    options: BaseOptions,
     info: DataInfo | None,
     units: int,
+    latent_dim: int,
     outputs: int,
     before: Sequence[keras.Layer] = (),
 ) -> tuple[keras.Model, keras.Model]:
     """Encoder and decoder for data that ``info`` describes.
 
     Args:
-        options: See NetOptions.
+        options: See BaseOptions.
         info: Of the training data.
         units: That the encoder ends in.
+        latent_dim: Size of the codes that the decoder takes.
         outputs: Of the decoder, for the last axis of a row; of ``categorical`` rows for an axis
             more.
         before: Layers that prepare the encoder's rows.
 
     Raises:
         DataError: If the rows are of a shape that the architecture cannot take.
+    """
+    kind, shape = kind_of(options, info)
+    labels = options.likelihood == "categorical"
+    last = (*shape, outputs) if labels else (*shape[:-1], outputs)
+    if kind == "mlp":
+        encoder = mlp_encoder(shape, units, options.hidden, options.activation, before)
+        reverse = tuple(reversed(options.hidden))
+        return encoder, mlp_decoder(latent_dim, last, reverse, options.activation)
+    channels = (*shape[:-1], shape[-1] * outputs) if labels else last
+    before = [*before, keras.layers.Reshape(channels)] if labels else before
+    if kind == "sequence":
+        cell = options.cell, options.cell_units
+        encoder = sequence_encoder(shape, units, *cell, before)
+        decoder = sequence_decoder(latent_dim, channels, *cell)
+    else:
+        layers = options.filters, options.hidden, options.activation
+        encoder = conv_encoder(shape, units, *layers, before)
+        decoder = conv_decoder(latent_dim, channels, *layers)
+    if labels:
+        by_class = keras.layers.Reshape(last)(decoder.output)
+        decoder = keras.Model(decoder.input, by_class, name="decoder")
+    return encoder, decoder
+
+
+def kind_of(options: BaseOptions, info: DataInfo | None) -> tuple[str, tuple[int, ...]]:
+    """The architecture, and the shape of a row.
+
+    Raises:
+        DataError: If the architecture cannot take such rows.
+        OptionsError: If it lacks its filters, or a layer would have no units.
     """
     shape = row_shape(info)
     kind = RANKS.get(len(shape), "mlp") if options.architecture == "auto" else options.architecture
@@ -193,20 +225,14 @@ def nets(
             f"The architecture {kind!r} takes {NEEDED[kind][1]}. "
             f"Received: rows of shape {list(shape)}."
         )
-    last = (*shape, outputs) if options.likelihood == "categorical" else (*shape[:-1], outputs)
-    reverse = tuple(reversed(options.hidden))
-    if kind == "mlp" or len(last) > len(shape):
-        encoder = mlp_encoder(shape, units, options.hidden, options.activation, before)
-        return encoder, mlp_decoder(options.latent_dim, last, reverse, options.activation)
-    if kind == "sequence":
-        cell = options.cell, options.cell_units
-        encoder = sequence_encoder(shape, units, *cell, before)
-        return encoder, sequence_decoder(options.latent_dim, last, *cell)
-    if not options.filters:
+    if kind == "conv" and not options.filters:
         raise OptionsError("The architecture 'conv' needs filters. Received: none.")
-    layers = options.filters, options.hidden, options.activation
-    encoder = conv_encoder(shape, units, *layers, before)
-    return encoder, conv_decoder(options.latent_dim, last, *layers)
+    for name in ("hidden", "filters"):
+        if min(getattr(options, name), default=1) < 1:
+            raise OptionsError(
+                f"{name!r} must be numbers of at least 1. Received: {getattr(options, name)!r}."
+            )
+    return kind, shape
 
 
 def row_shape(info: DataInfo | None) -> tuple[int, ...]:

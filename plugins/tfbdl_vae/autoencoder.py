@@ -10,8 +10,8 @@ import tensorflow as tf
 from tfbdl import random
 from tfbdl.trainable import THREAD, row_mean
 
-from .codes import Codes
 from .encoder_decoder import widened
+from .traversal import Traversals
 
 
 class Pass(NamedTuple):
@@ -23,7 +23,7 @@ class Pass(NamedTuple):
 
 
 @keras.saving.register_keras_serializable(package="tfbdl_vae")
-class AutoEncoder(Codes):
+class AutoEncoder(Traversals):
     """Encoder and decoder trained to give back each row: ``max log p(x | z = f(x))``.
 
     It says nothing of how codes are distributed, so it has neither bounds nor draws. A VAE whose

@@ -9,8 +9,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfbdl import random
 from tfbdl.errors import DataError
 
+from . import bayesian_decoder
 from .encoder_decoder import EncoderDecoder
 
 BLOCK_NUMBERS = 2**22
@@ -21,7 +23,7 @@ class Codes(EncoderDecoder):
     """Codes, reconstructions and what lies between them; NumPy out.
 
     ``x`` is ``[n, ...]`` as in training, ``z`` is ``[n, latent_dim]``. Rows are taken as they are:
-    grey values are not drawn as 0 or 1 here.
+    grey values are not drawn as 0 or 1 here. A Bayesian decoder stands at the mean of its weights.
     """
 
     def codes(self, x: Any) -> np.ndarray:
@@ -31,6 +33,10 @@ class Codes(EncoderDecoder):
         program = self.query("codes", x)
         blocks = [program(x[i : i + size]).numpy() for i in range(0, x.shape[0], size)]
         return np.concatenate(blocks)
+
+    def transform(self, x: Any) -> np.ndarray:
+        """As ``codes``, by scikit-learn's name."""
+        return self.codes(x)
 
     def decode(self, z: Any) -> Any:
         """p(x | z) as a tfd distribution of batch shape ``[n]``; its event is one row.
@@ -45,8 +51,19 @@ class Codes(EncoderDecoder):
         return self.likelihood.distribution(outputs, self.likelihood_parameters())
 
     def reconstruct(self, x: Any) -> np.ndarray:
-        """``E[x | z]`` at the code of each row, of the shape of ``x``."""
+        """``E[x | z]`` at the code of each row, of the shape of ``x``.
+
+        Of labels the probabilities of the classes: ``[n, ..., classes]``.
+        """
         return self.mean_at(self.codes(x))
+
+    def decoder_kl(self, draws: int = 100, seed: int = 0) -> float:
+        """KL(q(weights) || prior) of a Bayesian decoder in nats; 0 of one that is none.
+
+        Args:
+            draws, seed: Of the weights, where the KL is not closed.
+        """
+        return bayesian_decoder.kl(self.decoder, draws, seed) if self.is_bayesian else 0.0
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> np.ndarray:
         """As ``reconstruct``; Keras' other arguments are accepted and play no part."""
@@ -71,10 +88,21 @@ class Codes(EncoderDecoder):
             )
         return z
 
-    def outputs_at(self, z: tf.Tensor) -> tf.Tensor:
-        """The decoder's outputs at codes, in blocks of rows."""
-        size, program = self.rows_at_once(), self.query("decode", z)
-        return tf.concat([program(z[i : i + size]) for i in range(0, z.shape[0], size)], axis=0)
+    def outputs_at(self, z: tf.Tensor, key: tf.Tensor | None = None) -> tf.Tensor:
+        """The decoder's outputs at codes, in blocks of rows.
+
+        Args:
+            z: Codes.
+            key: With a Bayesian decoder, each code has a draw of the weights of its own, from this
+                key; without a key, it stands at the mean of its weights.
+        """
+        size = self.rows_at_once()
+        starts = range(0, z.shape[0], size)
+        if key is None or not self.is_bayesian:
+            program = self.query("decode", z)
+            return tf.concat([program(z[i : i + size]) for i in starts], axis=0)
+        keys, program = random.split(key, z.shape[0]), self.query("decode_draws", z)
+        return tf.concat([program(z[i : i + size], keys[i : i + size]) for i in starts], axis=0)
 
     def mean_at(self, z: Any) -> np.ndarray:
         """``E[x | z]``: ``[n, ...]``."""
@@ -83,7 +111,7 @@ class Codes(EncoderDecoder):
 
     def rows_at_once(self) -> int:
         """How many rows the decoder takes at once, so that its outputs fit into memory."""
-        shape = getattr(self.decoder, "output_shape", None)
+        shape = getattr(self.decoder_net, "output_shape", None)
         numbers = int(np.prod(shape[1:])) if isinstance(shape, tuple) else 4096
         return max(1, BLOCK_NUMBERS // max(numbers, 512))
 
@@ -93,7 +121,20 @@ class Codes(EncoderDecoder):
         """A query's function and the signature of its arguments, of which ``row`` is the first."""
         if name == "codes":
             return (lambda x: self.code_of(self.unchanged(x))), [row]
+        if name == "decode_draws":
+            return self._decode_draws, [row, tf.TensorSpec([None, 2], tf.uint32)]
         return (lambda z: self.outputs(z)[0]), [row]
+
+    def _decode_draws(self, z: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
+        """Outputs at each code with a draw of the weights of its own."""
+
+        def at_one(pair: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+            return self.outputs(pair[0][tf.newaxis], pair[1])[0][0]
+
+        kind = tf.TensorSpec(None, keras.config.floatx())
+        outputs = tf.map_fn(at_one, (z, keys), fn_output_signature=kind, parallel_iterations=1)
+        shape = getattr(self.decoder_net, "output_shape", None)
+        return tf.ensure_shape(outputs, shape if isinstance(shape, tuple) else None)
 
     def query(self, name: str, rows: tf.Tensor) -> Any:
         """A query's program, traced once a model; it is not part of the model's state."""

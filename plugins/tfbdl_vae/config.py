@@ -16,10 +16,9 @@ LikelihoodName = Literal[
 ]
 
 
-class NetOptions(Config):
-    """Encoder, decoder and likelihood."""
+class BaseOptions(Config):
+    """Encoder, decoder and likelihood, whatever codes are."""
 
-    latent_dim: int = Field(10, ge=1, description="Size of a code.")
     architecture: Literal["auto", "mlp", "conv", "sequence"] = Field(
         "auto",
         description="Of encoder and decoder; auto: mlp for rows, conv for images, sequence for "
@@ -47,7 +46,9 @@ class NetOptions(Config):
         description="Standard deviation of gaussian noise, in those of the data; none: learned.",
     )
     standardize: bool = Field(
-        True, description="Give the nets tables of mean 0 and standard deviation 1."
+        True,
+        description="Of the gaussians: give the nets tables of mean 0 and standard deviation 1; "
+        "images and sequences are taken as they are.",
     )
     num_classes: int = Field(2, ge=2, description="Labels 0, 1, ... of categorical elements.")
     levels: int = Field(256, ge=2, description="Levels of the logistic likelihoods' grid.")
@@ -61,11 +62,30 @@ class NetOptions(Config):
     )
 
 
+class NetOptions(BaseOptions):
+    """The same, with vectors as codes."""
+
+    latent_dim: int = Field(10, ge=1, description="Size of a code.")
+
+
 class VAEOptions(NetOptions):
     """A variational auto-encoder."""
 
     posterior: Literal["diagonal", "full", "iaf", "concrete"] = Field(
         "diagonal", description="Family of q(z | x)."
+    )
+    flow_layers: int = Field(2, ge=1, description="Steps of the flow of iaf.")
+    classes: int | None = Field(
+        None,
+        ge=2,
+        description="Of each discrete latent variable of concrete, into which latent_dim parts; "
+        "none: all of it is one.",
+    )
+    temperature: float = Field(
+        2 / 3, gt=0, description="Of concrete's relaxed draws; they near one-hot as it falls."
+    )
+    straight_through: bool = Field(
+        False, description="Make concrete's draws one-hot, with the gradient of the relaxed."
     )
     estimator: Literal["auto", "A", "B"] = Field(
         "auto",
@@ -111,3 +131,49 @@ class IWAEOptions(VAEOptions):
 
 class AutoEncoderOptions(NetOptions):
     """A plain auto-encoder."""
+
+
+class VQVAEOptions(BaseOptions):
+    """A vector-quantised auto-encoder."""
+
+    codebook_size: int = Field(128, ge=1, description="Number of codes.")
+    embedding_dim: int = Field(16, ge=1, description="Size of a code's vector.")
+    num_codes: int = Field(
+        8, ge=1, description="Codes of a row, of mlp and sequence; conv has a map of codes."
+    )
+    residual_blocks: int = Field(2, ge=0, description="Of conv, between convolutions and codes.")
+    beta: float = Field(
+        0.25, ge=0, description="Weight of the distance of the encoder's vectors from their codes."
+    )
+    update: Literal["moving_averages", "gradient"] = Field(
+        "moving_averages",
+        description="How the codebook learns: as running k-means, or by the loss's gradient.",
+    )
+    decay: float = Field(0.99, ge=0, lt=1, description="Of the moving averages.")
+    restart: float = Field(
+        0.5,
+        ge=0,
+        lt=1,
+        description="A code that is chosen less often than this in a step, on a moving average, "
+        "begins anew at a vector of the batch; 0: never.",
+    )
+
+
+class DCIGNOptions(VAEOptions):
+    """A deep convolutional inverse graphics network; y holds the factors of each row."""
+
+    posterior: Literal["diagonal"] = Field(
+        "diagonal", description="Family of q(z | x), whose dimensions are clamped one by one."
+    )
+    invariance_strength: float = Field(
+        1.0,
+        ge=0,
+        description="Of the gradient that draws a clamped latent variable to its mean over the "
+        "batch.",
+    )
+    intrinsic_ratio: float = Field(
+        10.0,
+        ge=0,
+        description="Batches in which the factors are held and all else varies, for one of each "
+        "factor's; 0: none.",
+    )

@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-import tfbdl
-from tfbdl import functional, likelihoods, random
+from tfbdl import likelihoods, random
 from tfbdl.data import Dataset, as_dataset
-from tfbdl.errors import DataError, ModelError, OptionsError, did_you_mean
+from tfbdl.errors import DataError, ModelError, OptionsError, TfbdlWarning, did_you_mean
 from tfbdl.inference.rows import set_num_data
 from tfbdl.inference.surrogate import read
 from tfbdl.learned import Learned
 from tfbdl.likelihoods import Bernoulli, Categorical, Likelihood
-from tfbdl.trainable import TrainableModel
+from tfbdl.trainable import BATCH_SIZE, TrainableModel
+
+from . import bayesian_decoder
+from .stored import Stored
 
 GREY = ("sample", "mean")
 
 
-class EncoderDecoder(TrainableModel):
+class EncoderDecoder(Stored, TrainableModel):
     """An encoder from rows to codes and a decoder from codes to a distribution of rows.
 
     Args:
         encoder: A Keras net from ``x [n, ...]`` to ``[n, units]``.
         decoder: A Keras net from ``z [n, latent_dim]`` to the outputs that the likelihood asks for;
-            or a BayesianNetwork of such a net, whose weights are then random too.
+            or a BayesianNetwork of such a net with the same likelihood, whose weights are then
+            random too: each step draws them once, and the loss of a row bears its share
+            ``KL(q(weights) || prior) / num_data``.
         latent_dim: Size of a code.
         likelihood: p(x | z): a name, or a Likelihood.
         likelihood_options: Options of a likelihood given by name.
@@ -45,6 +50,7 @@ class EncoderDecoder(TrainableModel):
 
     arguments: ClassVar[tuple[str, ...]] = ("latent_dim", "grey", "num_data", "name")
     has_grey = True
+    default_learning_rate = 1e-3
 
     def __init__(
         self,
@@ -69,11 +75,16 @@ class EncoderDecoder(TrainableModel):
         check_choice("grey", grey, GREY)
         self.encoder, self.decoder, self.latent_dim = encoder, decoder, int(latent_dim)
         self.likelihood = likelihoods.get(likelihood, likelihood_options)
+        if self.is_bayesian:
+            bayesian_decoder.check_likelihood(decoder, self.likelihood)
+            num_data = num_data or decoder.given_num_data
+            self.decoder_kl_metric = keras.metrics.Mean(name="decoder_kl")
         self.grey, self.given_num_data = grey, num_data
         self.num_data_seen = self.add_state("num_data_seen", np.int64(num_data or 0))
+        own = {} if self.is_bayesian else self.likelihood.parameters(keras.config.floatx())
         self.learned = {
             f"likelihood.{key}": Learned(parameter=key, site=None, definition=definition)
-            for key, definition in self.likelihood.parameters(keras.config.floatx()).items()
+            for key, definition in own.items()
         }
         self.learned_raw = self.raw_weights(self.learned)
 
@@ -96,12 +107,21 @@ class EncoderDecoder(TrainableModel):
         """How many units the encoder must end in."""
         return self.latent_dim
 
+    @property
+    def decoder_net(self) -> keras.Model:
+        """The decoder, or the net inside a Bayesian one."""
+        return self.decoder.net if self.is_bayesian else self.decoder
+
     def build(self, input_shape: Any) -> None:
         """Build both nets."""
-        if not self.encoder.built:
-            self.encoder.build(input_shape)
+        labels = isinstance(self.likelihood, Categorical)
+        rows = keras.KerasTensor(input_shape, "int32" if labels else keras.config.floatx())
+        codes = keras.KerasTensor((None, self.latent_dim), keras.config.floatx())
+        for net, inputs in ((self.encoder, rows), (self.decoder_net, codes)):
+            if not net.built:
+                net(inputs)  # a subclassed net is built by a call alone
         if not self.decoder.built:
-            self.decoder.build((None, self.latent_dim))
+            self.decoder.build(codes.shape)
         self._check_nets()
         self.built = True
 
@@ -112,12 +132,78 @@ class EncoderDecoder(TrainableModel):
                 f"The encoder must end in {self.units} units for latent_dim={self.latent_dim}. "
                 f"Received: an encoder that ends in {units}."
             )
-        taken = _last(getattr(self.decoder, "input_shape", None))
+        if self.is_bayesian:
+            bayesian_decoder.check_sites(self.decoder)
+        taken = _last(getattr(self.decoder_net, "input_shape", None))
         if taken not in (None, self.latent_dim):
             raise ModelError(
                 f"The decoder must take codes [n, {self.latent_dim}]. "
                 f"Received: a decoder of inputs [n, {taken}]."
             )
+        self._check_outputs()
+
+    def _check_outputs(self) -> None:
+        """Refuse a decoder whose outputs are not those of the encoder's rows."""
+        row = getattr(self.encoder, "input_shape", None)
+        given = getattr(self.decoder_net, "output_shape", None)
+        if not isinstance(row, tuple) or not isinstance(given, tuple) or len(row) < 2:
+            return
+        if isinstance(self.likelihood, Categorical):
+            one_label = row[-1] == 1 and _fits(given[:-1], row[:-1])
+            fits = _fits(given[:-1], row) or _fits(given, row) or one_label  # second: one-hot rows
+            wanted: tuple[Any, ...] = (*row[1:], "classes")
+        else:
+            last = row[-1] and self.likelihood.outputs_for(row[-1])
+            wanted = (*row[1:-1], last)
+            fits = _fits(given, (None, *wanted))
+        if not fits:
+            raise ModelError(
+                f"The decoder must give outputs [n, {', '.join(map(str, wanted))}], as the "
+                f"likelihood {self.likelihood.name!r} takes them for rows "
+                f"[n, {', '.join(map(str, row[1:]))}] of the encoder. "
+                f"Received: outputs [n, {', '.join(map(str, given[1:]))}]."
+            )
+
+    # -- Keras' verbs ----------------------------------------------------------------------------
+
+    def evaluate(
+        self, x: Any = None, y: Any = None, batch_size: int | None = None, *args: Any, **kwargs: Any
+    ) -> Any:
+        """As in Keras: means over rows, with noise of its own; ``y`` plays no part.
+
+        Raises:
+            DataError: If the rows do not suit the model, or have weights.
+        """
+        if not kwargs.get("_use_cached_eval_dataset"):
+            data = self.training_rows(x)
+            self._make_ready(data)
+            x = data.batches(batch_size or BATCH_SIZE, seed=0, shuffle=False, repeat=False)
+        return super().evaluate(x, None, None, *args, **kwargs)
+
+    def train_on_batch(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """As in Keras; the rows are not checked."""
+        self._make_ready(x)
+        return super().train_on_batch(x, *args, **kwargs)
+
+    def test_on_batch(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """As in Keras; the rows are not checked."""
+        self._make_ready(x)
+        return super().test_on_batch(x, *args, **kwargs)
+
+    def _make_ready(self, rows: Any) -> None:
+        """Build what is not built.
+
+        Raises:
+            DataError: If a term is weighted by a number of rows that nobody knows.
+        """
+        if self.needs_num_data and self.num_data is None:
+            raise DataError(
+                "The number of training rows is not known, and a term of the loss is weighted by "
+                f"it. Give {type(self).__name__}(..., num_data=N), or fit first."
+            )
+        if not self.built:
+            first = rows if not isinstance(rows, Dataset) else _first_row(rows)
+            self(tf.convert_to_tensor(first))
 
     # -- rows ------------------------------------------------------------------------------------
 
@@ -135,7 +221,8 @@ class EncoderDecoder(TrainableModel):
                 f"Expected {what} of shape [n, {', '.join(map(str, shape[1:]))}], as the encoder "
                 f"takes it. Received: shape {list(np.shape(x))}."
             )
-        units = _last(getattr(self.decoder, "output_shape", None)) if self.decoder.built else None
+        net = self.decoder_net
+        units = _last(getattr(net, "output_shape", None)) if net.built else None
         if not isinstance(self.likelihood, Bernoulli):
             self.likelihood.check_targets(np.asarray(x), units)
             return
@@ -148,25 +235,39 @@ class EncoderDecoder(TrainableModel):
             )
 
     def on_fit(self, data: Dataset) -> None:
-        """Count the rows, see whether any is grey, and build what is not built."""
+        """Count the rows, see whether any is grey, and build what is not built.
+
+        Raises:
+            DataError: If the rows cannot be counted and must be, or a stream's do not suit.
+        """
         if set_num_data(self, data.num_rows) is None and self.needs_num_data:
             raise DataError(
                 "The number of training rows cannot be told from this stream, and a KL term is "
                 f"weighted by it. Give {type(self).__name__}(..., num_data=N)."
             )
+        if data.stream is not None:  # of its batches the first stands for all
+            first = next(iter(data.stream))
+            self.check_rows(first[0].numpy() if isinstance(first, tuple) else first.numpy())
         grey = True
         if isinstance(self.likelihood, Bernoulli) and data.stream is None:
             grey = bool(((data.x > 0) & (data.x < 1)).any())
+            if grey and self.grey == "mean":
+                warnings.warn(
+                    "grey='mean' takes values between 0 and 1 as they are: what is called "
+                    "reconstruction and elbo is a cross entropy, and no likelihood of the data. "
+                    "Do not compare it with figures of binary data; see grey='sample'.",
+                    TfbdlWarning,
+                    stacklevel=3,
+                )
         if grey != self.has_grey:
             self.has_grey, self.train_function = grey, None  # traced with the other before
         if not self.built:
-            first = data.x[:1] if data.stream is None else next(iter(data.stream))[:1]
-            self(tf.convert_to_tensor(first))
+            self(tf.convert_to_tensor(_first_row(data)))
 
     @property
     def needs_num_data(self) -> bool:
         """Whether the objective weighs a term by the number of rows."""
-        return isinstance(self.decoder, tfbdl.BayesianNetwork)
+        return self.is_bayesian
 
     @property
     def num_data(self) -> int | None:
@@ -176,7 +277,7 @@ class EncoderDecoder(TrainableModel):
     @num_data.setter
     def num_data(self, rows: int) -> None:
         self.num_data_seen.assign(rows)
-        if isinstance(self.decoder, tfbdl.BayesianNetwork):
+        if self.is_bayesian:
             self.decoder.num_data = rows
 
     def observed(self, x: Any, keys: tf.Tensor, training: bool | None = None) -> tf.Tensor:
@@ -214,10 +315,11 @@ class EncoderDecoder(TrainableModel):
 
     def likelihood_parameters(self) -> dict[str, tf.Tensor]:
         """The likelihood's learned parameters, constrained, by name."""
+        if self.is_bayesian:
+            return bayesian_decoder.learned_parameters(self.decoder)
         return {
             item.parameter: item.constrain(read(self.learned_raw[name]))
             for name, item in self.learned.items()
-            if item.site is None
         }
 
     def outputs(
@@ -228,15 +330,17 @@ class EncoderDecoder(TrainableModel):
         Args:
             z: Codes.
             key: Of the draw of a Bayesian decoder's weights; None: their mean.
-            training: As in Keras.
+            training: As in Keras; with None there is no loss, and the KL is left out.
         """
         decoder = self.decoder
-        if not isinstance(decoder, tfbdl.BayesianNetwork):
+        if not self.is_bayesian:
             return widened(decoder(z, training=training)), 0.0
         if not decoder.built:
             decoder(z)
-        params = decoder.surrogate.mean() if key is None else decoder.surrogate.sample(key)
-        return decoder.outputs(params, z), decoder.kl(params) if training else 0.0
+        outputs, draw, added = bayesian_decoder.run(decoder, key, z, bool(training))
+        if training:
+            self.add_loss(added)
+        return widened(outputs), 0.0 if training is None else decoder.kl(draw)
 
     def log_lik(self, outputs: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
         """``log p(x | z)``, ``[S, n]`` nats, of outputs ``[S * n, ...]`` at rows ``[n, ...]``."""
@@ -249,75 +353,18 @@ class EncoderDecoder(TrainableModel):
         return tf.reshape(log_lik, [draws, rows])
 
     def decoder_cost(self, kl: Any, dtype: Any) -> tf.Tensor:
-        """``KL of a Bayesian decoder / num_data``: its share of one row's loss."""
+        """A Bayesian decoder's share of one row's loss: ``kl_weight * KL / num_data``."""
+        if not self.is_bayesian:
+            return tf.zeros((), dtype)
+        self.decoder_kl_metric.update_state(kl)
+        weight = self.decoder.kl_weight
+        weight = weight(read(self.rng_step)) if callable(weight) else weight
+        return self.per_row(tf.cast(weight, dtype) * tf.cast(kl, dtype), dtype)
+
+    def per_row(self, nats: Any, dtype: Any) -> tf.Tensor:
+        """A term of the bound of all data, as one row's share of it: ``nats / num_data``."""
         rows = tf.cast(read(self.num_data_seen), dtype)
-        return tf.math.divide_no_nan(tf.cast(kl, dtype), rows)
-
-    # -- copies ----------------------------------------------------------------------------------
-
-    def clone(self, seed: int | None = None) -> Self:
-        """A copy, initialised anew from ``seed``; with None of the same weights and noise."""
-        encoder = functional.clone(self.encoder, seed)
-        after = None if seed is None else seed + 1
-        if isinstance(self.decoder, tfbdl.BayesianNetwork):
-            decoder: Any = self.decoder.clone(after)
-        else:
-            decoder = functional.clone(self.decoder, after)
-        copy = self.from_config(
-            {
-                **self.own_config(),
-                **self.parts(),
-                "encoder": encoder,
-                "decoder": decoder,
-                "seed": seed,
-            }
-        )
-        if seed is None:
-            for old, new in zip(self.weights, copy.weights, strict=True):
-                new.assign(old)
-        return copy
-
-    def own_config(self) -> dict[str, Any]:
-        """The constructor's arguments but for nets, seed and ``parts()``, as plain values."""
-        given = {"num_data": self.given_num_data}
-        return {name: given.get(name, getattr(self, name)) for name in self.arguments}
-
-    def parts(self) -> dict[str, Any]:
-        """The likelihood, and what else is an object of its own."""
-        return {"likelihood": self.likelihood}
-
-    def named_parts(self) -> dict[str, Any]:
-        """The same by name and options.
-
-        Raises:
-            ModelError: If one has no name.
-        """
-        return {
-            "likelihood": likelihoods.name_of(self.likelihood),
-            "likelihood_options": self.likelihood.get_config(),
-        }
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments as plain values.
-
-        Raises:
-            ModelError: If the likelihood, or another part, has no name to be stored by.
-        """
-        nets = {"encoder": self.encoder, "decoder": self.decoder}
-        stored = {role: keras.saving.serialize_keras_object(net) for role, net in nets.items()}
-        seed = int(self.rng_seed.numpy())
-        return {**self.own_config(), **self.named_parts(), **stored, "seed": seed}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
-        """The inverse of ``get_config``."""
-        arguments = {
-            name: keras.saving.deserialize_keras_object(value, custom_objects=custom_objects)
-            if isinstance(value, dict) and "class_name" in value
-            else value
-            for name, value in config.items()
-        }
-        return cls(**arguments)
+        return tf.math.divide_no_nan(tf.cast(nats, dtype), rows)
 
 
 def widened(outputs: tf.Tensor) -> tf.Tensor:
@@ -332,6 +379,10 @@ def check_choice(name: str, value: str, admitted: tuple[str, ...]) -> None:
             f"{name} must be one of {', '.join(admitted)}."
             f"{did_you_mean(value, admitted)} Received: {value!r}."
         )
+
+
+def _first_row(data: Dataset) -> Any:
+    return data.x[:1] if data.stream is None else next(iter(data.stream))[:1]
 
 
 def _last(shape: Any) -> int | None:

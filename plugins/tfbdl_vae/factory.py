@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -12,12 +13,23 @@ from tfbdl.data import DataInfo
 from tfbdl.distributions import Prior
 from tfbdl.likelihoods import Likelihood
 
-from . import latents
+from . import latents, vq_nets
 from .architectures import nets, row_shape
 from .autoencoder import AutoEncoder
-from .config import AutoEncoderOptions, BetaVAEOptions, IWAEOptions, NetOptions, VAEOptions
+from .config import (
+    AutoEncoderOptions,
+    BaseOptions,
+    BetaVAEOptions,
+    DCIGNOptions,
+    IWAEOptions,
+    NetOptions,
+    VAEOptions,
+    VQVAEOptions,
+)
+from .dc_ign import DCIGN
 from .model import VAE
 from .schedules import Ramp
+from .vq_vae import VQVAE
 
 GAUSSIANS = ("gaussian", "heteroscedastic_gaussian")
 LOGISTICS = ("discretized_logistic", "logistic_mixture")
@@ -48,8 +60,32 @@ def build_beta_vae(options: BetaVAEOptions, info: DataInfo | None, prior: Prior,
 
 def build_iwae(options: IWAEOptions, info: DataInfo | None, prior: Prior, seed: int) -> VAE:
     """An importance-weighted auto-encoder; see ``build_vae``."""
-    more = {"importance_weighted": True, "gradient": options.gradient, "beta": options.beta}
+    more: dict[str, Any] = {
+        "importance_weighted": True,
+        "gradient": options.gradient,
+        "beta": options.beta,
+    }
     return _vae(options, info, prior, seed, name="iwae", **more)
+
+
+def build_dc_ign(options: DCIGNOptions, info: DataInfo | None, prior: Prior, seed: int) -> DCIGN:
+    """A DC-IGN with a latent dimension for each target; without targets it is a VAE.
+
+    Raises:
+        OptionsError: If there are fewer latent dimensions than targets.
+        DataError: As ``build_vae``.
+    """
+    shape = None if info is None else info.y_shape
+    factors = 0 if shape is None else math.prod(length or 1 for length in shape)
+    more: dict[str, Any] = {
+        "num_factors": factors,
+        "invariance_strength": options.invariance_strength,
+        "intrinsic_ratio": options.intrinsic_ratio,
+        "beta": options.beta,
+    }
+    made = _vae(options, info, prior, seed, DCIGN, name="dc_ign", **more)
+    assert isinstance(made, DCIGN)
+    return made
 
 
 def build_autoencoder(
@@ -69,19 +105,53 @@ def build_autoencoder(
     )
 
 
-def _vae(options: VAEOptions, info: DataInfo | None, prior: Prior, seed: int, **more: Any) -> VAE:
+def build_vq_vae(
+    options: VQVAEOptions, info: DataInfo | None, prior: Prior | None, seed: int
+) -> VQVAE:
+    """A vector-quantised auto-encoder; ``prior`` is None, for training takes codes for uniform."""
     likelihood = likelihood_of(options, info)
-    units = latents.get(options.posterior, options.latent_dim).units
+    outputs = likelihood.outputs_for(_last_size(options, info))
+    with functional.seeded(seed):
+        encoder, decoder = vq_nets.nets(options, info, outputs, _before(options, info))
+    return VQVAE(
+        encoder,
+        decoder,
+        options.embedding_dim,
+        options.codebook_size,
+        likelihood,
+        beta=options.beta,
+        update=options.update,
+        decay=options.decay,
+        restart=options.restart,
+        grey=options.grey,
+        seed=seed,
+        name="vq_vae",
+    )
+
+
+def _vae(
+    options: VAEOptions,
+    info: DataInfo | None,
+    prior: Prior,
+    seed: int,
+    kind: type[VAE] = VAE,
+    **more: Any,
+) -> VAE:
+    likelihood = likelihood_of(options, info)
+    own = posterior_options(options)
+    units = latents.get(options.posterior, options.latent_dim, own).units
     encoder, decoder = seeded_nets(options, info, likelihood, units, seed)
     if options.bayesian_decoder:
         decoder = tfbdl.BayesianNetwork(decoder, likelihood, "normal")
-    return VAE(
+        decoder.rng_seed.assign(seed)
+    return kind(
         encoder,
         decoder,
         options.latent_dim,
         likelihood,
         prior,
         posterior=options.posterior,
+        posterior_options=own,
         estimator=options.estimator,
         num_samples=options.num_samples,
         free_bits=options.free_bits,
@@ -92,7 +162,17 @@ def _vae(options: VAEOptions, info: DataInfo | None, prior: Prior, seed: int, **
     )
 
 
-def likelihood_of(options: NetOptions, info: DataInfo | None) -> Likelihood:
+def posterior_options(options: VAEOptions) -> dict[str, Any]:
+    """What the options say of their family of q(z | x)."""
+    if options.posterior == "iaf":
+        return {"layers": options.flow_layers}
+    if options.posterior == "concrete":
+        names = ("classes", "temperature", "straight_through")
+        return {name: getattr(options, name) for name in names}
+    return {}
+
+
+def likelihood_of(options: BaseOptions, info: DataInfo | None) -> Likelihood:
     """The likelihood that the options name, in the units of the data."""
     name = options.likelihood
     arguments: dict[str, Any] = {}
@@ -111,16 +191,25 @@ def seeded_nets(
     options: NetOptions, info: DataInfo | None, likelihood: Likelihood, units: int, seed: int
 ) -> tuple[keras.Model, keras.Model]:
     """Encoder and decoder with weights from ``seed``."""
-    last = row_shape(info)[-1]
-    size = options.num_classes if options.likelihood == "categorical" else last
     with functional.seeded(seed):
-        return nets(options, info, units, likelihood.outputs_for(size), _before(options, info))
+        outputs = likelihood.outputs_for(_last_size(options, info))
+        before = _before(options, info)
+        return nets(options, info, units, options.latent_dim, outputs, before)
 
 
-def _before(options: NetOptions, info: DataInfo | None) -> list[keras.Layer]:
-    """What prepares the encoder's rows: standardised numbers, labels as one-hot."""
+def _last_size(options: BaseOptions, info: DataInfo | None) -> int:
+    """The size of a row's last axis, or of one element's classes."""
+    last = row_shape(info)[-1]
+    return options.num_classes if options.likelihood == "categorical" else last
+
+
+def _before(options: BaseOptions, info: DataInfo | None) -> list[keras.Layer]:
+    """What prepares the encoder's rows: numbers of a size near one, labels as one-hot."""
     if options.likelihood == "categorical":
         return [keras.layers.CategoryEncoding(options.num_classes, "one_hot")]
+    if options.likelihood in LOGISTICS:  # from -1 to 1, the units of its locations
+        width = options.high - options.low
+        return [keras.layers.Rescaling(2.0 / width, -(options.high + options.low) / width)]
     scaled = options.likelihood in GAUSSIANS and options.standardize
     if scaled and info is not None and info.x_mean is not None and info.x_std is not None:
         variance = [deviation**2 for deviation in info.x_std]

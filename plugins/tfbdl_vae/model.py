@@ -12,19 +12,23 @@ from tfbdl.distributions import Prior
 from tfbdl.errors import OptionsError
 from tfbdl.learned import Learned
 from tfbdl.likelihoods import Likelihood
+from tfbdl.protocols import Parameter
 
 from . import latents
+from .alternation import Alternation
 from .encoder_decoder import check_choice
 from .metrics import ActiveUnits, BoundMetrics
 from .objective import VariationalBound, Weight
+from .priors.pseudo_inputs import pseudo_inputs_of, row_shape_of
 from .queries import Queries
+from .schedules import checked_weight, stored_weight
 
 ESTIMATORS = ("auto", "A", "B")
 GRADIENTS = ("standard", "doubly_reparameterised")
 
 
 @keras.saving.register_keras_serializable(package="tfbdl_vae")
-class VAE(Queries, VariationalBound):
+class VAE(Alternation, Queries):
     """A variational auto-encoder: p(z) p(x | z) with q(z | x), both nets learned together.
 
     Training maximises the evidence lower bound ``E_q[log p(x | z)] - beta KL(q(z | x) || p(z))``,
@@ -44,7 +48,8 @@ class VAE(Queries, VariationalBound):
             the training step.
         likelihood_options: Options of a likelihood given by name.
         prior_options: Options of a prior given by name.
-        posterior: Family of q(z | x).
+        posterior: Family of q(z | x): ``diagonal``, ``full``, ``iaf``, or ``concrete``, whose z are
+            discrete and have uniform classes as their prior, in place of ``standard_normal``.
         posterior_options: Options of the family.
         estimator: ``A`` (all by draws), ``B`` (KL in closed form), or ``auto``: B where there is
             a closed form (Kingma & Welling 2014, eqs. 6 and 7).
@@ -57,6 +62,7 @@ class VAE(Queries, VariationalBound):
         grey: What a value strictly between 0 and 1 is to a Bernoulli likelihood: ``sample``: drawn
             as 0 or 1 anew at each step (dynamic binarisation); ``mean``: taken as it is, and what
             is called a log-likelihood is a cross entropy then.
+        kl_weight: Multiplies beta: what KL annealing moves. A number, or a function of the step.
         report_latents: Whether the metrics hold the KL of each latent dimension.
         num_data: Training rows; by default counted by ``fit``.
         seed: Of the noise of training; None: drawn from Python's ``random``.
@@ -146,11 +152,14 @@ class VAE(Queries, VariationalBound):
         start = int(self.rng_seed.numpy())
         self.latent_posterior = latents.get(posterior, latent_dim, posterior_options, start)
         self.prior = distributions.get(prior, prior_options)
+        family = self.latent_posterior
+        own: Mapping[str, Parameter] = {}
+        self.pseudo_inputs = pseudo_inputs_of(self.prior, family, self.likelihood, start)
+        if self.pseudo_inputs is None:
+            own = self.prior.parameters((latent_dim,), "z", keras.config.floatx())
         self.prior_learned = {
             f"prior.{key}": Learned(parameter=key, site="z", definition=definition)
-            for key, definition in self.prior.parameters(
-                (latent_dim,), "z", keras.config.floatx()
-            ).items()
+            for key, definition in own.items()
         }
         self.prior_raw = self.raw_weights(self.prior_learned)
         self.estimator, self.num_samples = estimator, int(num_samples)
@@ -159,7 +168,7 @@ class VAE(Queries, VariationalBound):
             setattr(self, role, checked_weight(role, weight))
         self.capacity = None if capacity is None else checked_weight("capacity", capacity)
         self.gamma, self.report_latents = float(gamma), bool(report_latents)
-        self._check_together()
+        self.check_together()
         parts = self.kl_parts if self.report_latents else 0
         self.bound_metrics = BoundMetrics(parts, self.importance_weighted)
         self.active_units = ActiveUnits(self.latent_dim)
@@ -170,7 +179,16 @@ class VAE(Queries, VariationalBound):
         """How many units the encoder must end in."""
         return self.latent_posterior.units
 
-    def _check_together(self) -> None:
+    def finish(self) -> None:
+        """See EncoderDecoder; pseudo-inputs are made as soon as the shape of rows is known."""
+        if self.pseudo_inputs is not None:
+            shape = row_shape_of(self.encoder)
+            if shape is not None:
+                self.pseudo_inputs.build(shape)
+        super().finish()
+        self.built = self.built and (self.pseudo_inputs is None or self.pseudo_inputs.built)
+
+    def check_together(self) -> None:
         """Refuse options that contradict one another."""
         many = self.importance_weighted
         if self.gradient != "standard" and not many:
@@ -189,42 +207,25 @@ class VAE(Queries, VariationalBound):
                 "gradient='doubly_reparameterised' needs a posterior whose density is known at any "
                 f"z. Received: posterior={self.posterior!r}."
             )
-
-    def own_config(self) -> dict[str, Any]:
-        """See EncoderDecoder."""
-        weights = {name: getattr(self, name) for name in self.schedules}
-        stored = {n: keras.saving.serialize_keras_object(w) for n, w in weights.items()}
-        return {**super().own_config(), **stored}
+        own = self.latent_posterior.own_prior() is not None
+        if own and self.prior.name != "standard_normal":
+            raise OptionsError(
+                f"posterior={self.posterior!r} has discrete latent variables, whose prior is its "
+                "own: uniform classes. Expected: prior='standard_normal', the default. "
+                f"Received: prior={self.prior!r}."
+            )
 
     def parts(self) -> dict[str, Any]:
-        """See EncoderDecoder."""
-        return {**super().parts(), "prior": self.prior}
+        """See Stored."""
+        weights = {name: getattr(self, name) for name in self.schedules}
+        return {**super().parts(), "prior": self.prior, **weights}
 
     def named_parts(self) -> dict[str, Any]:
-        """See EncoderDecoder."""
+        """See Stored."""
+        weights = {name: stored_weight(name, getattr(self, name)) for name in self.schedules}
         return {
             **super().named_parts(),
+            **weights,
             "prior": distributions.name_of(self.prior),
             "prior_options": self.prior.options.model_dump(mode="json"),
         }
-
-
-def checked_weight(name: str, weight: Any) -> Weight:
-    """A schedule, or a finite number of at least 0.
-
-    Raises:
-        OptionsError: If it is neither.
-    """
-    if callable(weight):
-        schedule: Weight = weight
-        return schedule
-    try:
-        value = float(weight)
-    except (TypeError, ValueError):
-        value = -1.0
-    if not 0.0 <= value < float("inf"):
-        raise OptionsError(
-            f"{name} must be a finite number of at least 0, or a function of the training step. "
-            f"Received: {weight!r}."
-        )
-    return value

@@ -9,8 +9,10 @@ import keras
 import tensorflow as tf
 
 from tfbdl import random
+from tfbdl.data import Dataset
 from tfbdl.distributions import Prior
 from tfbdl.errors import OptionsError
+from tfbdl.inference.elbo import KLSchedule
 from tfbdl.inference.surrogate import read
 from tfbdl.learned import Learned
 from tfbdl.trainable import THREAD, row_mean
@@ -19,6 +21,7 @@ from .bound import DoublyReparameterised, Terms, free, importance_weighted
 from .encoder_decoder import EncoderDecoder, widened
 from .latents import LatentPosterior
 from .metrics import ActiveUnits, BoundMetrics
+from .priors.pseudo_inputs import PseudoInputs
 
 Weight = float | Callable[[tf.Tensor], tf.Tensor]
 """A number, or a schedule: a function of the training step."""
@@ -73,6 +76,7 @@ class VariationalBound(EncoderDecoder):
     free_bits: Weight
     prior_learned: dict[str, Learned]
     prior_raw: dict[str, keras.Variable]
+    pseudo_inputs: PseudoInputs | None
     bound_metrics: BoundMetrics
     active_units: ActiveUnits
 
@@ -83,6 +87,10 @@ class VariationalBound(EncoderDecoder):
         own = self.latent_posterior.own_prior()
         if own is not None:
             return own
+        pseudo = self.pseudo_inputs
+        if pseudo is not None:  # encoded as outside training: p(z) has no noise of its own
+            components = self.latent_posterior.distribution(self.posterior_of(pseudo.value()))
+            return pseudo.prior.of_components(components)
         values = {
             item.parameter: item.constrain(read(self.prior_raw[name]))
             for name, item in self.prior_learned.items()
@@ -95,10 +103,19 @@ class VariationalBound(EncoderDecoder):
         return self.latent_posterior.parameters(outputs)
 
     def terms(
-        self, log_lik: tf.Tensor, parameters: Any, z: tf.Tensor, log_q: tf.Tensor, ratio: bool
+        self,
+        log_lik: tf.Tensor,
+        parameters: Any,
+        z: tf.Tensor,
+        log_q: tf.Tensor,
+        ratio: bool,
+        prior: Any = None,
     ) -> Terms:
-        """The terms of the bound; ``ratio``: whether ``log p(z) - log q(z | x)`` is needed."""
-        prior = self.latent_prior()
+        """The terms of the bound; ``ratio``: whether ``log p(z) - log q(z | x)`` is needed.
+
+        ``prior`` is ``latent_prior()``, where it is at hand.
+        """
+        prior = self.latent_prior() if prior is None else prior
         parts = self.latent_posterior.kl(parameters, prior)
         log_ratio = None
         if ratio or parts is None or self.estimator == "A":
@@ -113,6 +130,35 @@ class VariationalBound(EncoderDecoder):
         else:
             kl = tf.reduce_sum(parts, axis=-1)
         return Terms(log_lik, kl, parts, log_ratio)
+
+    @property
+    def needs_num_data(self) -> bool:
+        """See EncoderDecoder: random weights of the decoder, or a prior of p(z)'s parameters."""
+        of_prior = any(item.prior is not None for item in self.prior_learned.values())
+        return super().needs_num_data or of_prior
+
+    def on_fit(self, data: Dataset) -> None:
+        """See TrainableModel.
+
+        Raises:
+            OptionsError: If the KL was to be shared among batches: here each row has its own.
+        """
+        weight = self.kl_weight
+        if isinstance(weight, KLSchedule) and weight.minibatch_weights != "uniform":
+            raise OptionsError(
+                "The KL of latent variables belongs to each row, and is not shared among the "
+                "batches of an epoch. Expected: minibatch_weights='uniform'. "
+                f"Received: {weight.minibatch_weights!r}."
+            )
+        super().on_fit(data)
+        if self.pseudo_inputs is not None and int(self.rng_step.numpy()) == 0:
+            self.pseudo_inputs.start(data)
+
+    def build(self, input_shape: Any) -> None:
+        """Build the nets, and pseudo-inputs of the rows' shape."""
+        super().build(input_shape)
+        if self.pseudo_inputs is not None and not self.pseudo_inputs.built:
+            self.pseudo_inputs.build(input_shape)
 
     # -- a step ----------------------------------------------------------------------------------
 
@@ -144,6 +190,7 @@ class VariationalBound(EncoderDecoder):
     ) -> tf.Tensor:
         """The negative bound of the rows of the last call, a mean over rows."""
         passed: Pass = THREAD.passed
+        added_losses = self.losses  # before a prior calls the encoder, which would forget them
         log_lik = self.log_lik(passed.outputs, passed.x)
         terms = self.terms(
             log_lik, passed.parameters, passed.z, passed.log_q, self.importance_weighted
@@ -152,8 +199,9 @@ class VariationalBound(EncoderDecoder):
         bound, loss = self.weighted_bound(terms, rows, passed.gradient)
         self.bound_metrics.update_state(terms, bound)
         self.active_units.update_state(self.latent_posterior.mean(passed.parameters))
-        loss += self.decoder_cost(passed.decoder_kl + self.prior_cost(), loss.dtype)
-        for added in self.losses:  # of activities, and of weights
+        loss += self.decoder_cost(passed.decoder_kl, loss.dtype)
+        loss += self.per_row(self.prior_cost(), loss.dtype)
+        for added in added_losses:  # of activities, and of weights
             loss += tf.cast(added, loss.dtype)
         return loss / tf.distribute.get_strategy().num_replicas_in_sync
 
@@ -197,13 +245,17 @@ class VariationalBound(EncoderDecoder):
 
     def now(self, weight: Weight | None) -> tf.Tensor:
         """A number, or a schedule's value at this step."""
-        value = weight(read(self.rng_step)) if callable(weight) else weight
-        return tf.cast(value, keras.config.floatx())
+        if callable(weight):
+            return tf.cast(weight(read(self.rng_step)), keras.config.floatx())
+        return tf.constant(weight, keras.config.floatx())
 
     @property
     def kl_parts(self) -> int:
         """How many latent dimensions the closed KL parts into; 0 where it does not, or is none."""
-        parameters = self.latent_posterior.parameters(tf.zeros([1, self.units]))
+        if self.pseudo_inputs is not None:
+            return 0
+        row = tf.zeros([1, self.units], keras.config.floatx())
+        parameters = self.latent_posterior.parameters(row)
         parts = self.latent_posterior.kl(parameters, self.latent_prior())
         whole = parts is not None and parts.shape[-1] == self.latent_dim
         return self.latent_dim if whole else 0

@@ -8,22 +8,28 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from scipy import stats
 
-from tfbdl import random
+from tfbdl import distributions, random
 from tfbdl.errors import OptionsError
 
 from .bound import RunningLogMean, Terms
-from .codes import BLOCK_NUMBERS, Codes
+from .codes import BLOCK_NUMBERS
+from .imputation import Imputation
 from .objective import VariationalBound
+from .traversal import Traversals
 
 DRAWS_AT_ONCE = 64
+PRIOR_DRAWS = 10_000
+HELD_OUT_DRAWS = 5
 
 
-class Queries(Codes, VariationalBound):
+class Queries(Traversals, Imputation, VariationalBound):
     """Bounds, q(z | x) and draws; NumPy out, unless a distribution is asked for.
 
     In bounds, grey values of a Bernoulli likelihood with ``grey="sample"`` are drawn as 0 or 1,
-    once for each call, from its seed.
+    once for each call, from its seed. The weights of a Bayesian decoder are drawn anew with each
+    draw of z; the KL of these weights belongs to all rows together and is in ``elbo_total`` alone.
     """
 
     # -- bounds ----------------------------------------------------------------------------------
@@ -37,9 +43,27 @@ class Queries(Codes, VariationalBound):
             x: Rows.
             draws: Of z, for each row.
             seed: Of the draws.
+
+        Example:
+            ```python
+            model.elbo(x_test).mean(), model.elbo_parts(x_test)["kl"].mean()
+            ```
         """
         total = self._over_rows(x, draws, seed, "elbo")
         return total["reconstruction"] - total["kl"]
+
+    def elbo_total(self, x: Any, draws: int = 100, seed: int = 0) -> float:
+        """The bound of a whole data set, in nats: ``sum_n elbo(x_n) - decoder_kl()``.
+
+        Args:
+            x: All training rows.
+            draws, seed: As in ``elbo``.
+
+        References:
+            Kingma & Welling 2014, appendix F.
+        """
+        rows = self.elbo(x, draws, seed).astype("float64")
+        return float(rows.sum()) - self.decoder_kl(draws, seed)
 
     def elbo_parts(self, x: Any, draws: int = 100, seed: int = 0) -> dict[str, np.ndarray]:
         """The two parts of the bound of each row, in nats: ``elbo = reconstruction - kl``.
@@ -55,7 +79,7 @@ class Queries(Codes, VariationalBound):
         """The importance-weighted bound of ``log p(x)`` with ``k`` draws, in nats: ``[n]``.
 
         It rises with k to ``log p(x)``; draws are taken in block by block, so that memory does not
-        grow with k.
+        grow with k. With a Bayesian decoder it is ``log E[p(x | weights)]`` over its posterior.
 
         Args:
             x: Rows.
@@ -115,14 +139,44 @@ class Queries(Codes, VariationalBound):
             mean: Give ``E[x | z]`` in place of a draw of x, as pictures of samples do.
         """
         z = tf.constant(self.sample_codes(n, seed))
-        return self.mean_at(z) if mean else self._draw_at(z, random.key(seed, "sample", "rows"))
+        key = random.key(seed, "sample", "rows")
+        outputs = self.outputs_at(z, random.fold_in(key, "weights"))
+        learned = self.likelihood_parameters()
+        if mean:
+            return self.likelihood.mean(outputs, learned).numpy()
+        distribution = self.likelihood.distribution(outputs, learned)
+        return distribution.sample(seed=tf.bitcast(key, tf.int32)).numpy()
+
+    def prior_quantiles(self, probabilities: Any) -> np.ndarray:
+        """See Traversals; of a prior other than normal, those of 10,000 draws."""
+        levels = np.atleast_1d(np.asarray(probabilities, dtype="float64"))
+        if not ((levels > 0) & (levels < 1)).all():
+            raise OptionsError(f"Probabilities lie between 0 and 1. Received: {probabilities!r}.")
+        normal = distributions.as_normal(self.latent_prior())
+        if normal is None:
+            return np.quantile(self.sample_codes(PRIOR_DRAWS), levels, axis=0)
+        loc, scale = np.asarray(normal.loc), np.asarray(normal.scale)
+        points = loc + scale * stats.norm.ppf(levels)[:, np.newaxis]
+        return np.broadcast_to(points, (len(levels), self.latent_dim))
+
+    def prior_mean(self) -> np.ndarray:
+        """See Traversals; where it is not closed, that of 10,000 draws."""
+        try:
+            mean: np.ndarray = self.latent_prior().mean().numpy()
+        except NotImplementedError:
+            mean = self.sample_codes(PRIOR_DRAWS).mean(axis=0)
+        return mean
+
+    def held_out(self, x: Any) -> dict[str, float]:
+        """Means over rows of the bound and its parts, in nats, with five draws of z each.
+
+        See ``tfbdl.protocols.HeldOut``.
+        """
+        parts = self.elbo_parts(x, HELD_OUT_DRAWS)
+        means = {name: float(parts[name].mean()) for name in ("reconstruction", "kl")}
+        return {"elbo": means["reconstruction"] - means["kl"], **means}
 
     # -- how -------------------------------------------------------------------------------------
-
-    def _draw_at(self, z: tf.Tensor, key: tf.Tensor) -> np.ndarray:
-        outputs = self.outputs_at(z)
-        distribution = self.likelihood.distribution(outputs, self.likelihood_parameters())
-        return distribution.sample(seed=tf.bitcast(key, tf.int32)).numpy()
 
     def _over_rows(self, x: Any, draws: int, seed: int, what: str) -> dict[str, np.ndarray]:
         """A bound of each row, in blocks of rows and draws that fit into memory."""
@@ -131,6 +185,7 @@ class Queries(Codes, VariationalBound):
         x = self.rows(x)
         size = min(x.shape[0], max(1, self.rows_at_once() // min(int(draws), DRAWS_AT_ONCE)))
         at_once = max(1, min(int(draws), self.rows_at_once() // size))
+        at_once = 1 if self.is_bayesian else at_once  # each draw of z has weights of its own
         key = random.key(seed, "bound")
         blocks = []
         for start in range(0, x.shape[0], size):
@@ -224,6 +279,7 @@ class Queries(Codes, VariationalBound):
             start: The state before the first block.
             take_in: From a state, the terms of a block, and which of its draws count ``[S]``.
         """
+        prior = self.latent_prior()
 
         def body(first: tf.Tensor, state: Any) -> tuple[tf.Tensor, Any]:
             index = first + tf.range(at_once)
@@ -231,7 +287,7 @@ class Queries(Codes, VariationalBound):
             z, log_q = self.latent_posterior.draw(parameters, own)
             flat = tf.reshape(z, [-1, self.latent_dim])
             outputs, _ = self.outputs(flat, random.fold_in(key, first))
-            terms = self.terms(self.log_lik(outputs, x), parameters, z, log_q, ratio=True)
+            terms = self.terms(self.log_lik(outputs, x), parameters, z, log_q, True, prior)
             return first + at_once, take_in(state, terms, index < draws)
 
         _, state = tf.while_loop(

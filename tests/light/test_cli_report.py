@@ -96,4 +96,8 @@ def test_meaning_understands_prefixes_and_levels() -> None:
     assert meaning("val_nll").startswith("On held-out rows. Negative log predictive density")
     assert meaning("r_hat_max") == meaning("r_hat")
     assert "50 % interval" in meaning("interval_width_50")
+    assert "latent dimension 12 in nats" in meaning("kl_12")
+    assert meaning("test_elbo").startswith("On test rows. Evidence lower bound")
+    for name in ("active_units", "bound", "decoder_kl", "reconstruction"):
+        assert meaning(f"val_{name}")
     assert meaning("something_else") == ""

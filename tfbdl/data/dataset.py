@@ -274,7 +274,8 @@ class Dataset:
     def _counted_rows(self) -> int:
         if self.num_rows is None:
             raise DataError(
-                "The rows of this data are not counted: give num_rows. "
+                "The rows of this stream are not counted. Expected: as_dataset(stream, "
+                "num_rows=N), or in model.fit steps_per_epoch."
                 if self.stream is not None
                 else "Parts of different lengths cannot be batched or split by rows."
             )

@@ -9,19 +9,23 @@ from ..errors import ModelError, OptionsError, UnknownNameError
 from .base import Likelihood
 from .bernoulli import Bernoulli
 from .categorical import Categorical
+from .discretized_logistic import DiscretizedLogistic
 from .gaussian import Gaussian
 from .heteroscedastic_categorical import HeteroscedasticCategorical
 from .heteroscedastic_gaussian import HeteroscedasticGaussian
+from .logistic_mixture import LogisticMixture
 from .poisson import Poisson
 from .student_t import StudentT
 
 __all__ = [
     "Bernoulli",
     "Categorical",
+    "DiscretizedLogistic",
     "Gaussian",
     "HeteroscedasticCategorical",
     "HeteroscedasticGaussian",
     "Likelihood",
+    "LogisticMixture",
     "Poisson",
     "StudentT",
     "get",
@@ -34,9 +38,11 @@ _CLASSES: Mapping[str, type[Likelihood]] = {
     for cls in (
         Bernoulli,
         Categorical,
+        DiscretizedLogistic,
         Gaussian,
         HeteroscedasticCategorical,
         HeteroscedasticGaussian,
+        LogisticMixture,
         Poisson,
         StudentT,
     )

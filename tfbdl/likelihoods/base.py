@@ -53,6 +53,11 @@ class Likelihood(abc.ABC):
         """
         return num_outputs
 
+    @property
+    def lattice(self) -> tuple[float, float] | None:
+        """First value and spacing of a discrete likelihood; None: whole numbers from 0."""
+        return None
+
     def parameters(self, dtype: str = "float32") -> Mapping[str, Parameter]:
         """The parameters to be learned beside the net, by name; their priors are of ``dtype``."""
         return {}

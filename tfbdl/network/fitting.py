@@ -12,6 +12,7 @@ from .. import functional
 from ..data import Dataset, as_dataset, check_like
 from ..errors import DataError
 from ..inference.rows import set_num_data
+from ..trainable import start_of
 
 if TYPE_CHECKING:
     from .model import BayesianNetwork
@@ -55,7 +56,7 @@ def fit_arguments(
     steps = steps_per_epoch
     if steps is None and data.num_rows is not None:
         steps = data.steps_per_epoch(size)
-    epoch, skip = _start(data, size, initial_epoch, steps_per_epoch)
+    epoch, skip = start_of(data, size, initial_epoch, steps_per_epoch)
     batches = data.batches(
         size, seed=int(model.rng_seed.numpy()), shuffle=shuffle, start_epoch=epoch, skip=skip
     )
@@ -120,15 +121,6 @@ def supports_xla(model: keras.Model) -> bool:
     return one and all(layer.supports_jit for layer in functional.layers_of(model))
 
 
-def scaled_optimizer(net: keras.Model, optimizer: Any) -> Any:
-    """The optimizer, with loss scaling where a layer computes in float16."""
-    optimizer = keras.optimizers.get(optimizer)
-    half = any(layer.compute_dtype == "float16" for layer in functional.layers_of(net))
-    if half and not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        return keras.optimizers.LossScaleOptimizer(optimizer)
-    return optimizer
-
-
 def _set_num_data(model: BayesianNetwork, data: Dataset) -> None:
     if set_num_data(model, data.num_rows) is None:
         raise DataError(
@@ -136,18 +128,6 @@ def _set_num_data(model: BayesianNetwork, data: Dataset) -> None:
             "weighted by it. Give BayesianNetwork(..., num_data=N), or "
             "fit(as_dataset(stream, num_rows=N))."
         )
-
-
-def _start(
-    data: Dataset, batch_size: int, initial_epoch: int, steps_per_epoch: int | None
-) -> tuple[int, int]:
-    """The pass over the data, and the batch of it, at which ``initial_epoch`` begins."""
-    if steps_per_epoch is None or not initial_epoch:
-        return initial_epoch, 0
-    batches = initial_epoch * steps_per_epoch
-    if data.num_rows is None:
-        return 0, batches
-    return divmod(batches, data.steps_per_epoch(batch_size))
 
 
 def _first_row(data: Dataset) -> Any:

@@ -214,7 +214,7 @@ class BayesianNetwork(VariationalObjective, PosteriorQueries, keras.Model):
         if jit_compile == "auto":
             jit_compile = not run_eagerly and fitting.supports_xla(self)
         super().compile(
-            optimizer=fitting.scaled_optimizer(self.net, optimizer),
+            optimizer=functional.scaled_optimizer(self.net, optimizer),
             metrics=metrics,
             weighted_metrics=weighted_metrics,
             run_eagerly=run_eagerly,

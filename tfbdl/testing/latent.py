@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
+from .. import functional
 from ..data import Dataset
-from ..protocols import ClosedForm, ExpectationMaximization, Stateful
+from ..protocols import Alternating, ClosedForm, ExpectationMaximization, Stateful
 from .expect import require, require_finite
+from .steps import train_one_step, value_of
 
 STEPS = 5
 TOLERANCE = 1e-6  # relative; sums in another order
@@ -18,9 +21,14 @@ TOLERANCE = 1e-6  # relative; sums in another order
 def check_em(who: str, model: Any, data: Dataset) -> None:
     """The E-step's statistics are sums over rows, and steps do not lower the objective.
 
+    A ``keras.Model`` is checked by ``check_alternating``.
+
     Raises:
         AssertionError: If one of these does not hold.
     """
+    if isinstance(model, keras.Model):
+        check_alternating(who, model, data)
+        return
     require(
         isinstance(model, ExpectationMaximization),
         f"{who} must have objective, rows, start, e_step, m_step, log_likelihood and assign.",
@@ -56,6 +64,35 @@ def check_em(who: str, model: Any, data: Dataset) -> None:
             value >= before - TOLERANCE * (1.0 + abs(before)),
             f"{who}: the {model.objective} falls from {before:.9g} to {value:.9g} at step {step}.",
         )
+
+
+def check_alternating(who: str, model: keras.Model, data: Dataset) -> None:
+    """Two phases part all trainable weights, and a step of either changes its own alone.
+
+    Raises:
+        AssertionError: If one of these does not hold.
+    """
+    require(isinstance(model, Alternating), f"{who}: a keras.Model must have phases().")
+    phases = {name: list(variables) for name, variables in model.phases().items()}
+    require(set(phases) == {"e", "m"}, f"{who}: the phases must be e and m, not {set(phases)}.")
+    owner: dict[int, str] = {}
+    for name, variables in phases.items():
+        for variable in variables:
+            require(id(variable) not in owner, f"{who}: {variable.path!r} is in both phases.")
+            owner[id(variable)] = name
+    missing = [v.path for v in model.trainable_variables if id(v) not in owner]
+    require(not missing, f"{who}: {', '.join(missing)} train in neither phase.")
+    for name, variables in phases.items():
+        before = [value_of(variable) for variable in model.trainable_variables]
+        with functional.training_only(model, variables):
+            train_one_step(f"{who} in phase {name!r}", model, data)
+        for variable, old in zip(model.trainable_variables, before, strict=True):
+            changed = not np.array_equal(old, value_of(variable))
+            require(
+                changed == (owner[id(variable)] == name),
+                f"{who}: {variable.path!r} {'moves' if changed else 'does not move'} in a step of "
+                f"the phase {name!r}.",
+            )
 
 
 def check_exact(who: str, model: Any, data: Dataset) -> None:

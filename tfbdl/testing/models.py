@@ -36,7 +36,8 @@ def check_model(name: str, data: Dataset | None = None, **options: Any) -> None:
     shape and dtype, the density and its gradient are finite, the same under ``tf.function``, and
     a batch given twice over does not change them (the likelihood is a mean times ``num_data``).
     ``em``: statistics add up over parts of the rows, parameters keep their shapes, the objective
-    does not fall. ``exact``: two halves one after the other give what all rows give at once.
+    does not fall; of a ``keras.Model``: two phases part its weights, each changes its own alone.
+    ``exact``: two halves one after the other give what all rows give at once.
 
     Args:
         name: Of the model.

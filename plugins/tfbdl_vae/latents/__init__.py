@@ -9,11 +9,23 @@ from tfbdl.config import make
 from tfbdl.errors import UnknownNameError
 
 from .base import LatentPosterior
+from .concrete import Concrete
 from .diagonal import Diagonal
+from .full import Full
+from .iaf import InverseAutoregressiveFlow
 
-__all__ = ["Diagonal", "LatentPosterior", "get", "names"]
+__all__ = [
+    "Concrete",
+    "Diagonal",
+    "Full",
+    "InverseAutoregressiveFlow",
+    "LatentPosterior",
+    "get",
+    "names",
+]
 
-_CLASSES: Mapping[str, type[LatentPosterior]] = {cls.family: cls for cls in (Diagonal,)}
+_FAMILIES = (Diagonal, Full, InverseAutoregressiveFlow, Concrete)
+_CLASSES: Mapping[str, type[LatentPosterior]] = {cls.family: cls for cls in _FAMILIES}
 
 
 def names() -> tuple[str, ...]:

@@ -39,7 +39,7 @@ class LatentPosterior(keras.layers.Layer):
     Attributes:
         family: The word users type.
         units: How many units the encoder ends in.
-        has_density: Whether ``log_prob`` is defined at any z, not at its own draws alone.
+        has_density: Whether training may ask for ``log_prob`` at any z, not at its own draws alone.
     """
 
     family: ClassVar[str]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, ClassVar, NamedTuple
 
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
-from tfbdl import Config, distributions, random
+from tfbdl import Config, distributions
 
 from .base import Draw, LatentPosterior, epsilon
+from .noise import log_standard_normal, standard_normal
 
 
 class LocScale(NamedTuple):
@@ -41,13 +41,13 @@ class Diagonal(LatentPosterior):
         """See LatentPosterior: ``z = mu + sigma * eps``."""
         eps = standard_normal(keys, parameters.loc)
         z = parameters.loc + parameters.scale * eps
-        log_q = _log_normal(eps) - tf.reduce_sum(tf.math.log(parameters.scale), axis=-1)
+        log_q = log_standard_normal(eps) - tf.reduce_sum(tf.math.log(parameters.scale), axis=-1)
         return Draw(z, log_q)
 
     def log_prob(self, parameters: LocScale, z: tf.Tensor) -> tf.Tensor:
         """See LatentPosterior."""
         eps = (z - parameters.loc) / parameters.scale
-        return _log_normal(eps) - tf.reduce_sum(tf.math.log(parameters.scale), axis=-1)
+        return log_standard_normal(eps) - tf.reduce_sum(tf.math.log(parameters.scale), axis=-1)
 
     def mean(self, parameters: LocScale) -> tf.Tensor:
         """See LatentPosterior."""
@@ -65,17 +65,3 @@ class Diagonal(LatentPosterior):
     def distribution(self, parameters: LocScale) -> tfd.Distribution:
         """See LatentPosterior."""
         return tfd.MultivariateNormalDiag(parameters.loc, parameters.scale)
-
-
-def standard_normal(keys: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
-    """Noise ``[S, n, d]`` for rows like ``like [n, d]``, by keys ``[S, 2]`` or ``[S, n, 2]``."""
-    if keys.shape.rank == 2:
-        return random.normal(tf.shape(like), keys, like.dtype)
-    size = like.shape[-1]
-    flat = random.normal((size,), tf.reshape(keys, [-1, 2]), like.dtype)
-    return tf.reshape(flat, [-1, tf.shape(like)[0], size])
-
-
-def _log_normal(eps: tf.Tensor) -> tf.Tensor:
-    """``sum_j log N(eps_j; 0, 1)``."""
-    return -0.5 * tf.reduce_sum(tf.square(eps) + math.log(2.0 * math.pi), axis=-1)

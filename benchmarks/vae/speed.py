@@ -1,0 +1,114 @@
+"""A training step through ``fit``: plain Keras auto-encoder, VAE, and the same VAE in PyTorch."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from benchmarks import harness, parts
+from benchmarks.vae.mnist import nets
+from tfbdl.data import as_dataset
+from tfbdl.testing import frozen_noise
+from tfbdl_vae import VAE
+
+BATCH, STEPS, ROUNDS = 128, 200, 11
+OURS, KERAS, TORCH = "VAE", "Keras auto-encoder", "PyTorch VAE"
+
+
+def run(peer_python: str) -> dict[str, Any]:
+    """Check that VAE and peer compute the same loss, then time all in turn."""
+    rng = np.random.default_rng(0)
+    x = (rng.random((BATCH * STEPS, 784)) < 0.15).astype("float32")
+    grey = (x * 0.9).astype("float32")
+    encoder, decoder = nets()
+    model = VAE(encoder, decoder, 20, seed=0)
+    model.compile(keras.optimizers.Adam(1e-3))
+    reports = VAE(*nets(), 20, seed=0, report_latents=True)
+    reports.compile(keras.optimizers.Adam(1e-3))
+    binarising = VAE(*nets(), 20, seed=0)
+    binarising.compile(keras.optimizers.Adam(1e-3))
+    plain = _auto_encoder()
+    with Peer(peer_python, encoder, decoder, x) as peer:
+        with frozen_noise():
+            ours = float(model(x[:BATCH], training=True) is not None and model.compute_loss())
+        np.testing.assert_allclose(ours, peer.loss, rtol=1e-5)
+        rows, grey_rows = as_dataset(x), as_dataset(grey)
+        contestants: dict[str, Callable[[], Any]] = {
+            KERAS: lambda: plain.fit(x, x, batch_size=BATCH, verbose=0),
+            OURS: lambda: model.fit(rows, batch_size=BATCH, verbose=0),
+            "VAE, KL of each latent dimension reported": lambda: reports.fit(
+                rows, batch_size=BATCH, verbose=0
+            ),
+            "VAE, grey values binarised at each step": lambda: binarising.fit(
+                grey_rows, batch_size=BATCH, verbose=0
+            ),
+            TORCH: lambda: peer.ask(do="epoch", batch=BATCH),
+        }
+        for contestant in contestants.values():
+            contestant()  # trace
+        seconds = harness.alternate(contestants, ROUNDS)
+    return _table(seconds)
+
+
+def _table(seconds: dict[str, list[float]]) -> dict[str, Any]:
+    parts.header("step", "ms", "of the Keras auto-encoder", "of PyTorch")
+    kept = {}
+    for name, values in seconds.items():
+        per_step = 1e3 * np.asarray(values) / STEPS
+        ratios = [harness.ratio(values, seconds[other]) for other in (KERAS, TORCH)]
+        shown = [f"{middle:.2f} [{low:.2f}, {high:.2f}]" for middle, low, high in ratios]
+        parts.row(name, parts.spread(per_step, 2), *shown)
+        kept[name] = {"ms": per_step.tolist(), "to_keras": ratios[0], "to_torch": ratios[1]}
+    return kept
+
+
+def _auto_encoder() -> keras.Model:
+    """The nets of the VAE, with 20 units in the middle, on Keras' own loss."""
+    model = keras.Sequential(nets(20))
+    loss = keras.losses.BinaryCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(1e-3), loss)
+    return model
+
+
+class Peer:
+    """PyTorch's process, with the same weights and rows."""
+
+    def __init__(
+        self, python: str, encoder: keras.Model, decoder: keras.Model, x: np.ndarray
+    ) -> None:
+        self.python = python
+        weights = [*encoder.get_weights(), *decoder.get_weights()]
+        self.arrays = {f"{i:02d}": w for i, w in enumerate(weights)} | {"x": x}
+
+    def __enter__(self) -> Peer:
+        self.process = subprocess.Popen(
+            [self.python, "peer.py"],
+            cwd=Path(__file__).parent,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            file = str(Path(folder) / "start.npz")
+            np.savez(file, **self.arrays)
+            self.loss = self.ask(do="start", file=file, batch=BATCH)
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
+
+    def ask(self, **question: Any) -> Any:
+        """One line there, one back."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        print(json.dumps(question), file=self.process.stdin, flush=True)
+        return json.loads(self.process.stdout.readline())

@@ -1,0 +1,197 @@
+"""DCIGN: a VAE whose latent variables learn one factor each, from batches in which it varies."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfbdl.data import Dataset, as_dataset
+from tfbdl.errors import DataError, OptionsError
+from tfbdl.trainable import THREAD
+
+from .encoder_decoder import widened
+from .factor_batches import FactorBatches
+from .model import VAE
+
+
+@keras.saving.register_keras_serializable(package="tfbdl_vae")
+class DCIGN(VAE):
+    """A deep convolutional inverse graphics network: latent i < K is trained to be factor i.
+
+    ``fit(x, y)`` takes the factors ``y [n, K]`` that made each row. It trains on mini-batches in
+    which one factor alone varies, or what is intrinsic: what makes rows with the same factors
+    differ, which the latents from K on hold. In each the encoder's outputs for all other latents
+    are clamped to their mean over the batch, so that the decoder has the trained one alone to tell
+    rows by; on the way back their gradient is replaced by their difference from that mean, which
+    makes them invariant. The trained latent's gradient passes unchanged.
+
+    Which factor varies is all that training uses of ``y``; its values are not regressed upon.
+    Evaluation, queries and validation clamp nothing and need no factors. The metrics of training
+    are those of the clamped bound. Without factors (K = 0) it is a VAE.
+
+    Args:
+        encoder, decoder, latent_dim: As in VAE.
+        num_factors: K, at most ``latent_dim``.
+        invariance_strength: Of the gradient of a clamped output h, ``strength (h - mean h) / n`` in
+            a batch of n rows, the loss being a mean over rows. The released implementation adds
+            rows up, and its option of that name acts once in each of two backward passes, so that
+            1 here is its 0.5. Its default, 0, leaves clamped outputs without a gradient.
+        intrinsic_ratio: How many batches are of the intrinsic type for one of each factor's; 0:
+            none. Types of which the data have no batch are left out.
+        **options: As in VAE; the posterior is ``diagonal``.
+
+    Raises:
+        UnknownNameError, OptionsError, ModelError: As in VAE.
+
+    References:
+        Kulkarni et al. 2015, "Deep Convolutional Inverse Graphics Network", section 3.2 and
+        figure 4. The ratio 1 : 1 : 1 : 10 is the paper's. It draws one group of rows a batch; here
+        small groups fill a batch together, each clamped to a mean of its own. As in the released
+        implementation the outputs for mean and scale are clamped before z is drawn, and the KL
+        term's gradient goes the same way as that of the reconstruction.
+
+    Example:
+        ```python
+        model = DCIGN(encoder, decoder, latent_dim=10, num_factors=3)
+        model.compile()
+        model.fit(x, factors, batch_size=128, epochs=10)
+        model.codes(x_test)[:, 0]  # the first factor
+        ```
+    """
+
+    arguments: ClassVar[tuple[str, ...]] = (
+        *VAE.arguments,
+        "num_factors",
+        "invariance_strength",
+        "intrinsic_ratio",
+    )
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        decoder: keras.Model,
+        latent_dim: int,
+        *args: Any,
+        num_factors: int,
+        invariance_strength: float = 1.0,
+        intrinsic_ratio: float = 10.0,
+        **options: Any,
+    ) -> None:
+        super().__init__(encoder, decoder, latent_dim, *args, **options)
+        if not 0 <= num_factors <= latent_dim:
+            raise OptionsError(
+                "Each factor has a latent dimension of its own. Expected num_factors from 0 to "
+                f"latent_dim={latent_dim}. Received: {num_factors!r}."
+            )
+        for name, value in (
+            ("invariance_strength", invariance_strength),
+            ("intrinsic_ratio", intrinsic_ratio),
+        ):
+            if not 0.0 <= value < float("inf"):
+                raise OptionsError(f"{name} must be finite and at least 0. Received: {value!r}.")
+        if self.posterior != "diagonal":
+            raise OptionsError(
+                "DC-IGN clamps latent dimensions one by one. Expected posterior='diagonal'. "
+                f"Received: {self.posterior!r}."
+            )
+        self.num_factors = int(num_factors)
+        self.invariance_strength = float(invariance_strength)
+        self.intrinsic_ratio = float(intrinsic_ratio)
+
+    # -- rows and their factors ------------------------------------------------------------------
+
+    def training_rows(self, x: Any, y: Any = None, what: str = "x") -> Dataset:
+        """Checked rows, with their factors as y if these are given.
+
+        Raises:
+            DataError: If the rows do not suit the model, or have weights.
+        """
+        if y is not None and np.ndim(y) > 1 and np.asarray(y).dtype.kind in "bui":
+            y = np.asarray(y, "float64")  # a table of whole numbers is none of labels
+        data = as_dataset(x if y is None else (x, y))
+        if data.info.y_shape is None or not self.num_factors:
+            return self.rows_alone(data, what)
+        data = data.in_memory()
+        return dataclasses.replace(self.rows_alone(data, what), y=data.y)
+
+    def batches(self, data: Dataset, batch_size: int, **options: Any) -> Any:
+        """Batches of rows with their type and group; ``shuffle`` plays no part.
+
+        Raises:
+            DataError: If the factors are missing, or no two rows differ in one alone.
+        """
+        if not self.num_factors:
+            return super().batches(data, batch_size, **options)
+        shape = None if data.y is None else data.y.shape
+        if shape is None or int(np.prod(shape[1:])) != self.num_factors:
+            raise DataError(
+                f"Expected the factors of each row as y [n, {self.num_factors}]. Received: "
+                f"{'no y' if shape is None else f'y of shape {list(shape)}'}."
+            )
+        assert data.y is not None
+        factors = data.y.reshape(len(data.y), -1)
+        intrinsic = self.intrinsic_ratio if self.latent_dim > self.num_factors else 0.0
+        options.pop("shuffle", None)
+        return FactorBatches(data.x, factors, intrinsic).batches(batch_size, **options)
+
+    # -- a step ----------------------------------------------------------------------------------
+
+    def call(self, inputs: Any, training: bool | None = None) -> tf.Tensor:
+        """As in VAE; ``inputs`` may be ``(x, labels)``, see FactorBatches, and are clamped then."""
+        x, THREAD.factor_labels = inputs if isinstance(inputs, tuple) else (inputs, None)
+        try:
+            return super().call(x, training)
+        finally:
+            del THREAD.factor_labels
+
+    def posterior_of(self, x: tf.Tensor, training: bool | None = None) -> Any:
+        """The parameters of q(z | x); within a step of training clamped."""
+        outputs = widened(self.encoder(x, training=training))
+        labels = getattr(THREAD, "factor_labels", None)
+        if labels is not None:
+            labels = tf.cast(labels, tf.int32)  # Keras makes floats of them where it builds a model
+            owner = np.minimum(np.arange(self.latent_dim), self.num_factors)
+            trained = labels[:, :1] == np.tile(owner, 2)  # of the means and of the raw scales
+            outputs = clamp(outputs, trained, labels[:, 1], self.invariance_strength)
+        return self.latent_posterior.parameters(outputs)
+
+
+def clamp(
+    values: tf.Tensor, trained: tf.Tensor, groups: tf.Tensor, strength: float = 1.0
+) -> tf.Tensor:
+    """Columns that are not trained, replaced by their means over the rows of a group.
+
+    Backward the trained columns' gradient passes unchanged; in place of the others' comes
+    ``strength (value - mean) / n``, with n rows on all replicas together.
+
+    Args:
+        values: ``[n, m]``.
+        trained: Which are left alone, ``[n, m]``.
+        groups: Whole numbers from 0 to n - 1, ``[n]``; a group may have rows on several replicas.
+        strength: Of the gradient towards the mean.
+    """
+    held = tf.stop_gradient(values)
+    rows = _over_replicas(tf.shape(groups)[0])
+    ones = tf.ones([tf.shape(groups)[0], 1], values.dtype)
+    sums = tf.math.unsorted_segment_sum(tf.concat([held, ones], axis=1), groups, rows)
+    sums = tf.gather(_over_replicas(sums), groups)
+    mean = sums[:, :-1] / sums[:, -1:]
+    pull = strength * (held - mean) / tf.cast(rows, values.dtype)
+
+    @tf.custom_gradient
+    def clamped(values: tf.Tensor) -> tuple[tf.Tensor, Any]:
+        return tf.where(trained, values, mean), lambda upstream: tf.where(trained, upstream, pull)
+
+    return clamped(values)
+
+
+def _over_replicas(value: tf.Tensor) -> tf.Tensor:
+    """The sum of a value over the replicas that train at once."""
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return value
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, value)
