@@ -13,10 +13,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
-
-import tfbdl
 from tfbdl_vae import Shapes2D
 from tfbdl_vae.disentanglement import beta_vae_score
+
+import tfbdl
 
 PICTURE = Path(__file__).parent / "figures" / "disentangled_shapes.png"
 ROWS, COLUMNS = 5, 11

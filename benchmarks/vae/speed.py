@@ -11,12 +11,12 @@ from typing import Any
 
 import keras
 import numpy as np
+from tfbdl_vae import VAE
 
 from benchmarks import harness, parts
 from benchmarks.vae.mnist import nets
 from tfbdl.data import as_dataset
 from tfbdl.testing import frozen_noise
-from tfbdl_vae import VAE
 
 BATCH, STEPS, ROUNDS = 128, 200, 11
 OURS, KERAS, TORCH = "VAE", "Keras auto-encoder", "PyTorch VAE"
