@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -23,7 +23,17 @@ from pydantic import Field
 from .arrays import Array, Arrays
 from .errors import OptionsError, SpecError, did_you_mean
 
-__all__ = ["Array", "Arrays", "Config", "Field", "OptionField", "fields_of", "from_text", "make"]
+__all__ = [
+    "Array",
+    "Arrays",
+    "Config",
+    "Field",
+    "OptionField",
+    "check_choice",
+    "fields_of",
+    "from_text",
+    "make",
+]
 
 C = TypeVar("C", bound="Config")
 Kind = Literal["bool", "int", "float", "str", "choice", "list", "array", "arrays"]
@@ -123,6 +133,19 @@ def make(config: type[C], values: Mapping[str, Any], group: str = "options") -> 
         raise OptionsError(
             f"{name!r} of the {group} must be {expected}.{detail}{received}"
         ) from None
+
+
+def check_choice(name: str, value: Any, admitted: Sequence[str]) -> None:
+    """Refuse a word that an argument of a constructor does not admit.
+
+    Raises:
+        OptionsError: With the words that it admits, and the nearest of them.
+    """
+    if value not in admitted:
+        raise OptionsError(
+            f"{name} must be one of {', '.join(admitted)}."
+            f"{did_you_mean(str(value), admitted)} Received: {value!r}."
+        )
 
 
 def _explanation(error: pydantic.ValidationError, name: str, value: Any) -> str:

@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from . import conditionals, functional, quantiles, random
-from .conditionals import Statistic
+from .conditionals import PredictiveModel, Statistic
 from .data.retarget import labels_by_name
 from .errors import DataError, ModelError, OptionsError
-from .likelihoods import Likelihood
 from .posterior import Posterior
 
 KEEP_BYTES = 64 * 2**20
 ACTIVATION_BYTES = 64 * 2**20
 BLOCK_BYTES = 8 * 2**20
-
-
-class PredictiveModel(Protocol):
-    """What a Predictive needs of a model; where it has a ``net``, its layers bound the memory."""
-
-    likelihood: Likelihood
-
-    def outputs(self, params: Mapping[str, tf.Tensor], x: Any) -> tf.Tensor:
-        """The net's outputs under one state: ``[n, ...]``."""
-
-    def likelihood_parameters(self, params: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """The likelihood's learned parameters under one state."""
 
 
 class Predictive:
@@ -288,7 +275,7 @@ class Predictive:
             stop = min(start + self.block, self.draws)
             yield _joined(
                 [
-                    self._compiled(statistic)(
+                    conditionals.compiled(self.model, statistic)(
                         *self._outputs_of(start, stop, rows),
                         None if extra is None else tf.convert_to_tensor(extra[rows]),
                     )
@@ -316,7 +303,7 @@ class Predictive:
             self._states = self.posterior.states(start, stop, self.seed, self.draws)
             self._states_at = start
         x = tf.nest.map_structure(lambda part: tf.convert_to_tensor(part[rows]), self.x)
-        outputs, parameters = _forward(self.model, self.block > 1)(self._states, x)
+        outputs, parameters = conditionals.forward(self.model, self.block > 1)(self._states, x)
         if self.keep or self._size_of_all(outputs) <= KEEP_BYTES:
             self._kept[place] = (outputs, parameters)
         return outputs, parameters
@@ -342,23 +329,6 @@ class Predictive:
         for start in range(0, self.num_rows, self.batch_size):
             yield slice(start, min(start + self.batch_size, self.num_rows))
 
-    def _compiled(self, statistic: Statistic) -> Any:
-        likelihood = self.model.likelihood
-        cache = _cache_of(self.model)
-        if statistic not in cache:
-
-            def of_block(outputs: tf.Tensor, parameters: dict[str, tf.Tensor], extra: Any) -> Any:
-                def of_draw(draw: dict[str, Any]) -> Any:
-                    own = {name: value for name, value in draw.items() if name != "outputs"}
-                    return statistic(likelihood, draw["outputs"], own, extra)
-
-                return functional.map_draws(
-                    of_draw, {"outputs": outputs, **parameters}, vectorize=False
-                )
-
-            cache[statistic] = tf.function(of_block, reduce_retracing=True, autograph=False)
-        return cache[statistic]
-
     def _targets(self, y: Any) -> np.ndarray:
         y = labels_by_name(np.asarray(y), getattr(self.model, "info", None) or self.model)
         if len(y) != self.num_rows:
@@ -366,34 +336,6 @@ class Predictive:
                 f"Expected one target for each of {self.num_rows} rows. Received: {len(y)}."
             )
         return y
-
-
-def _forward(model: PredictiveModel, vectorize: bool) -> Any:
-    """The compiled run of the net under a block of states; kept, since tracing takes its time."""
-    cache = _cache_of(model)
-    if ("forward", vectorize) not in cache:
-
-        def forward(states: dict[str, tf.Tensor], x: Any) -> Any:
-            def one(state: dict[str, tf.Tensor]) -> Any:
-                return model.outputs(state, x), model.likelihood_parameters(state)
-
-            return functional.map_draws(one, states, vectorize=vectorize)
-
-        cache["forward", vectorize] = tf.function(forward, reduce_retracing=True, autograph=False)
-    return cache["forward", vectorize]
-
-
-def _cache_of(model: Any) -> dict[Any, Any]:
-    if getattr(model, "predictive_functions", None) is None:
-        model.predictive_functions = _Functions()
-    return model.predictive_functions.compiled
-
-
-class _Functions:
-    """Compiled functions of one model, in an object that Keras does not track."""
-
-    def __init__(self) -> None:
-        self.compiled: dict[Any, Any] = {}
 
 
 def _joined(parts: list[Any]) -> Any:

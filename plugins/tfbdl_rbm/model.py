@@ -10,9 +10,10 @@ import numpy as np
 import tensorflow as tf
 
 from tfbdl import random
+from tfbdl.config import check_choice
 from tfbdl.data import DataInfo, Dataset, as_dataset
 from tfbdl.distributions import Prior
-from tfbdl.errors import DataError, OptionsError, did_you_mean
+from tfbdl.errors import DataError, OptionsError
 
 from . import energy
 from .config import RBMOptions
@@ -85,7 +86,8 @@ class RBM(Queries):
         **kwargs: Any,
     ) -> None:
         super().__init__(seed=seed, name=name, **kwargs)
-        _check_choices(visible=visible, training=training, grey=grey)
+        for role, word in (("visible", visible), ("training", training), ("grey", grey)):
+            check_choice(role, word, _CHOICES[role])
         _check_positive(num_visible=num_visible, num_hidden=num_hidden, k=k, num_chains=num_chains)
         _check_positive(noise_scale=noise_scale, weight_scale=weight_scale)
         self.num_visible, self.num_hidden, self.visible = num_visible, num_hidden, visible
@@ -187,15 +189,6 @@ def build(options: RBMOptions, info: DataInfo | None, prior: Prior | None, seed:
         seed=seed,
         name="rbm",
     )
-
-
-def _check_choices(**given: str) -> None:
-    for name, value in given.items():
-        if value not in _CHOICES[name]:
-            raise OptionsError(
-                f"{name} must be one of {', '.join(_CHOICES[name])}."
-                f"{did_you_mean(value, _CHOICES[name])} Received: {value!r}."
-            )
 
 
 def _check_positive(**given: float) -> None:

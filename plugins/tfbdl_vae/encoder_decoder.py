@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -10,22 +9,20 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfbdl import likelihoods, random
-from tfbdl.data import Dataset, as_dataset
-from tfbdl.errors import DataError, ModelError, OptionsError, TfbdlWarning, did_you_mean
-from tfbdl.inference.rows import set_num_data
+from tfbdl import likelihoods
+from tfbdl.config import check_choice
+from tfbdl.errors import ModelError, OptionsError
 from tfbdl.inference.surrogate import read
 from tfbdl.learned import Learned
-from tfbdl.likelihoods import Bernoulli, Categorical, Likelihood
-from tfbdl.trainable import BATCH_SIZE, TrainableModel
+from tfbdl.likelihoods import Categorical, Likelihood
 
-from . import bayesian_decoder
+from . import bayesian_decoder, net_shapes
 from .stored import Stored
 
 GREY = ("sample", "mean")
 
 
-class EncoderDecoder(Stored, TrainableModel):
+class EncoderDecoder(Stored):
     """An encoder from rows to codes and a decoder from codes to a distribution of rows.
 
     Args:
@@ -49,7 +46,6 @@ class EncoderDecoder(Stored, TrainableModel):
     """
 
     arguments: ClassVar[tuple[str, ...]] = ("latent_dim", "grey", "num_data", "name")
-    has_grey = True
     default_learning_rate = 1e-3
 
     def __init__(
@@ -99,18 +95,13 @@ class EncoderDecoder(Stored, TrainableModel):
     def finish(self) -> None:
         """Check the nets against each other; called where the constructor ends."""
         if self.encoder.built and self.decoder.built:
-            self._check_nets()
+            self.check_nets()
             self.built = True
 
     @property
     def units(self) -> int:
         """How many units the encoder must end in."""
         return self.latent_dim
-
-    @property
-    def decoder_net(self) -> keras.Model:
-        """The decoder, or the net inside a Bayesian one."""
-        return self.decoder.net if self.is_bayesian else self.decoder
 
     def build(self, input_shape: Any) -> None:
         """Build both nets."""
@@ -122,194 +113,16 @@ class EncoderDecoder(Stored, TrainableModel):
                 net(inputs)  # a subclassed net is built by a call alone
         if not self.decoder.built:
             self.decoder.build(codes.shape)
-        self._check_nets()
+        self.check_nets()
         self.built = True
 
-    def _check_nets(self) -> None:
-        units = _last(getattr(self.encoder, "output_shape", None))
-        if units not in (None, self.units):
-            raise ModelError(
-                f"The encoder must end in {self.units} units for latent_dim={self.latent_dim}. "
-                f"Received: an encoder that ends in {units}."
-            )
+    def check_nets(self) -> None:
+        """Raise ModelError where the nets do not fit the codes, the likelihood or each other."""
+        net_shapes.check_units(self.encoder, self.units, self.latent_dim)
         if self.is_bayesian:
             bayesian_decoder.check_sites(self.decoder)
-        taken = _last(getattr(self.decoder_net, "input_shape", None))
-        if taken not in (None, self.latent_dim):
-            raise ModelError(
-                f"The decoder must take codes [n, {self.latent_dim}]. "
-                f"Received: a decoder of inputs [n, {taken}]."
-            )
-        self._check_outputs()
-
-    def _check_outputs(self) -> None:
-        """Refuse a decoder whose outputs are not those of the encoder's rows."""
-        row = getattr(self.encoder, "input_shape", None)
-        given = getattr(self.decoder_net, "output_shape", None)
-        if not isinstance(row, tuple) or not isinstance(given, tuple) or len(row) < 2:
-            return
-        if isinstance(self.likelihood, Categorical):
-            one_label = row[-1] == 1 and _fits(given[:-1], row[:-1])
-            fits = _fits(given[:-1], row) or _fits(given, row) or one_label  # second: one-hot rows
-            wanted: tuple[Any, ...] = (*row[1:], "classes")
-        else:
-            last = row[-1] and self.likelihood.outputs_for(row[-1])
-            wanted = (*row[1:-1], last)
-            fits = _fits(given, (None, *wanted))
-        if not fits:
-            raise ModelError(
-                f"The decoder must give outputs [n, {', '.join(map(str, wanted))}], as the "
-                f"likelihood {self.likelihood.name!r} takes them for rows "
-                f"[n, {', '.join(map(str, row[1:]))}] of the encoder. "
-                f"Received: outputs [n, {', '.join(map(str, given[1:]))}]."
-            )
-
-    # -- Keras' verbs ----------------------------------------------------------------------------
-
-    def evaluate(
-        self, x: Any = None, y: Any = None, batch_size: int | None = None, *args: Any, **kwargs: Any
-    ) -> Any:
-        """As in Keras: means over rows, with noise of its own; ``y`` plays no part.
-
-        Raises:
-            DataError: If the rows do not suit the model, or have weights.
-        """
-        if not kwargs.get("_use_cached_eval_dataset"):
-            data = self.training_rows(x)
-            self._make_ready(data)
-            x = data.batches(batch_size or BATCH_SIZE, seed=0, shuffle=False, repeat=False)
-        return super().evaluate(x, None, None, *args, **kwargs)
-
-    def train_on_batch(self, x: Any, *args: Any, **kwargs: Any) -> Any:
-        """As in Keras; the rows are not checked."""
-        self._make_ready(x)
-        return super().train_on_batch(x, *args, **kwargs)
-
-    def test_on_batch(self, x: Any, *args: Any, **kwargs: Any) -> Any:
-        """As in Keras; the rows are not checked."""
-        self._make_ready(x)
-        return super().test_on_batch(x, *args, **kwargs)
-
-    def _make_ready(self, rows: Any) -> None:
-        """Build what is not built.
-
-        Raises:
-            DataError: If a term is weighted by a number of rows that nobody knows.
-        """
-        if self.needs_num_data and self.num_data is None:
-            raise DataError(
-                "The number of training rows is not known, and a term of the loss is weighted by "
-                f"it. Give {type(self).__name__}(..., num_data=N), or fit first."
-            )
-        if not self.built:
-            first = rows if not isinstance(rows, Dataset) else _first_row(rows)
-            self(tf.convert_to_tensor(first))
-
-    # -- rows ------------------------------------------------------------------------------------
-
-    def check_rows(self, x: Any, what: str = "x") -> None:
-        """Refuse rows of another shape, or outside the likelihood's support.
-
-        Raises:
-            DataError: With what was expected.
-        """
-        shape = getattr(self.encoder, "input_shape", None) if self.encoder.built else None
-        if isinstance(x, Mapping):
-            raise DataError(f"Expected {what} as one array. Received: the arrays {sorted(x)}.")
-        if isinstance(shape, tuple) and not _fits(np.shape(x), shape):
-            raise DataError(
-                f"Expected {what} of shape [n, {', '.join(map(str, shape[1:]))}], as the encoder "
-                f"takes it. Received: shape {list(np.shape(x))}."
-            )
-        net = self.decoder_net
-        units = _last(getattr(net, "output_shape", None)) if net.built else None
-        if not isinstance(self.likelihood, Bernoulli):
-            self.likelihood.check_targets(np.asarray(x), units)
-            return
-        values = np.asarray(x)
-        bad = ~((values >= 0) & (values <= 1))
-        if bad.any():
-            raise DataError(
-                f"A Bernoulli likelihood takes {what} from 0 to 1. Scale the data, or choose "
-                f"likelihood='gaussian'. Received: {values[bad][0]} ({int(bad.sum())} such values)."
-            )
-
-    def on_fit(self, data: Dataset) -> None:
-        """Count the rows, see whether any is grey, and build what is not built.
-
-        Raises:
-            DataError: If the rows cannot be counted and must be, or a stream's do not suit.
-        """
-        if set_num_data(self, data.num_rows) is None and self.needs_num_data:
-            raise DataError(
-                "The number of training rows cannot be told from this stream, and a KL term is "
-                f"weighted by it. Give {type(self).__name__}(..., num_data=N)."
-            )
-        if data.stream is not None:  # of its batches the first stands for all
-            first = next(iter(data.stream))
-            self.check_rows(first[0].numpy() if isinstance(first, tuple) else first.numpy())
-        grey = True
-        if isinstance(self.likelihood, Bernoulli) and data.stream is None:
-            grey = bool(((data.x > 0) & (data.x < 1)).any())
-            if grey and self.grey == "mean":
-                warnings.warn(
-                    "grey='mean' takes values between 0 and 1 as they are: what is called "
-                    "reconstruction and elbo is a cross entropy, and no likelihood of the data. "
-                    "Do not compare it with figures of binary data; see grey='sample'.",
-                    TfbdlWarning,
-                    stacklevel=3,
-                )
-        if grey != self.has_grey:
-            self.has_grey, self.train_function = grey, None  # traced with the other before
-        if not self.built:
-            self(tf.convert_to_tensor(_first_row(data)))
-
-    @property
-    def needs_num_data(self) -> bool:
-        """Whether the objective weighs a term by the number of rows."""
-        return self.is_bayesian
-
-    @property
-    def num_data(self) -> int | None:
-        """Number of training rows, or None if it is not known yet."""
-        return int(self.num_data_seen.numpy()) or None
-
-    @num_data.setter
-    def num_data(self, rows: int) -> None:
-        self.num_data_seen.assign(rows)
-        if self.is_bayesian:
-            self.decoder.num_data = rows
-
-    def observed(self, x: Any, keys: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        """The rows as the model sees them: grey values drawn as 0 or 1 where that was asked for.
-
-        Args:
-            x: Rows.
-            keys: ``[2]``, or ``[n, 2]`` for draws that do not depend on the other rows.
-            training: Rows known to be 0 or 1 are left alone in training.
-        """
-        x = self.unchanged(x)
-        binary = training and not self.has_grey
-        if not isinstance(self.likelihood, Bernoulli) or self.grey == "mean" or binary:
-            return x
-        shape = tf.shape(x) if keys.shape.rank == 1 else x.shape[1:]
-        return tf.cast(random.uniform(shape, random.fold_in(keys, "grey"), x.dtype) < x, x.dtype)
-
-    def unchanged(self, x: Any) -> tf.Tensor:
-        """The rows in the precision, or as the labels, that the nets take."""
-        x = tf.convert_to_tensor(x)
-        labels = isinstance(self.likelihood, Categorical)
-        return tf.cast(x, tf.int32 if labels else keras.config.floatx())
-
-    def rows(self, x: Any, what: str = "x") -> tf.Tensor:
-        """Checked rows of a query, in memory.
-
-        Raises:
-            DataError: If they do not suit the model.
-        """
-        data = as_dataset(x.numpy() if isinstance(x, tf.Tensor) else x).in_memory()
-        self.check_rows(data.x, what)
-        return tf.convert_to_tensor(data.x)
+        net_shapes.check_codes(self.decoder_net, self.latent_dim)
+        net_shapes.check_outputs(self.encoder, self.decoder_net, self.likelihood)
 
     # -- the likelihood --------------------------------------------------------------------------
 
@@ -370,26 +183,3 @@ class EncoderDecoder(Stored, TrainableModel):
 def widened(outputs: tf.Tensor) -> tf.Tensor:
     """Outputs in the default precision, whatever the net computes in."""
     return tf.cast(outputs, keras.config.floatx())
-
-
-def check_choice(name: str, value: str, admitted: tuple[str, ...]) -> None:
-    """Raise OptionsError unless ``value`` is admitted."""
-    if value not in admitted:
-        raise OptionsError(
-            f"{name} must be one of {', '.join(admitted)}."
-            f"{did_you_mean(value, admitted)} Received: {value!r}."
-        )
-
-
-def _first_row(data: Dataset) -> Any:
-    return data.x[:1] if data.stream is None else next(iter(data.stream))[:1]
-
-
-def _last(shape: Any) -> int | None:
-    return shape[-1] if isinstance(shape, tuple) and shape else None
-
-
-def _fits(given: tuple[int, ...], expected: tuple[int | None, ...]) -> bool:
-    return len(given) == len(expected) and all(
-        wanted in (None, length) for length, wanted in zip(given[1:], expected[1:], strict=True)
-    )

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import keras
 
 from tfbdl import distributions
+from tfbdl.config import check_choice
 from tfbdl.distributions import Prior
 from tfbdl.errors import OptionsError
 from tfbdl.learned import Learned
@@ -16,7 +17,6 @@ from tfbdl.protocols import Parameter
 
 from . import latents
 from .alternation import Alternation
-from .encoder_decoder import check_choice
 from .metrics import ActiveUnits, BoundMetrics
 from .objective import VariationalBound, Weight
 from .priors.pseudo_inputs import pseudo_inputs_of, row_shape_of

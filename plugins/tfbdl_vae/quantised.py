@@ -10,13 +10,14 @@ import numpy as np
 import tensorflow as tf
 
 from tfbdl import random
+from tfbdl.config import check_choice
 from tfbdl.errors import DataError, ModelError, OptionsError
 from tfbdl.inference.surrogate import read
 
-from . import bayesian_decoder
+from . import bayesian_decoder, net_shapes
 from .codebook import Codebook
 from .codes import Codes
-from .encoder_decoder import check_choice, widened
+from .encoder_decoder import widened
 
 CODE_PRIORS = ("uniform", "frequencies")
 
@@ -45,15 +46,15 @@ class QuantisedCodes(Codes):
             self.set_code_shape("encoder", self.encoder.compute_output_shape(input_shape))
         if not self.decoder.built:
             self.decoder.build((None, *self.code_shape))
-        self._check_nets()
+        self.check_nets()
         self.built = True
 
-    def _check_nets(self) -> None:
+    def check_nets(self) -> None:
         self.set_code_shape("encoder", getattr(self.encoder, "output_shape", None))
         self.set_code_shape("decoder", getattr(self.decoder_net, "input_shape", None))
         if self.is_bayesian:
             bayesian_decoder.check_sites(self.decoder)
-        self._check_outputs()
+        net_shapes.check_outputs(self.encoder, self.decoder_net, self.likelihood)
 
     def set_code_shape(self, role: str, shape: Any) -> None:
         """Take ``[n, *code_shape]`` from one of the nets, or compare it with the other's.

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import keras
 
-import tfbdl
 from tfbdl import functional, likelihoods
 
-if TYPE_CHECKING:
-    from tfbdl.likelihoods import Likelihood
+from .rows import Rows
 
 
-class Stored(keras.Model):
+class Stored(Rows):
     """The part of a model that copies it, and that makes it again from plain values.
 
     Attributes:
@@ -21,16 +19,6 @@ class Stored(keras.Model):
     """
 
     arguments: ClassVar[tuple[str, ...]] = ()
-    encoder: keras.Model
-    decoder: keras.Model
-    likelihood: Likelihood
-    given_num_data: int | None
-    rng_seed: keras.Variable
-
-    @property
-    def is_bayesian(self) -> bool:
-        """Whether the decoder's weights are random."""
-        return isinstance(self.decoder, tfbdl.BayesianNetwork)
 
     def clone(self, seed: int | None = None) -> Self:
         """A copy, initialised anew from ``seed``; with None of the same weights and noise."""

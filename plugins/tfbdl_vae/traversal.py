@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from tfbdl.config import check_choice
 from tfbdl.errors import DataError, ModelError, OptionsError
 
 from .codes import Codes
-from .encoder_decoder import check_choice
 
 KINDS = ("linear", "spherical")
 DEVIATIONS = np.linspace(-3.0, 3.0, 7)

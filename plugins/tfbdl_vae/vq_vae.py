@@ -10,13 +10,14 @@ import numpy as np
 import tensorflow as tf
 
 from tfbdl import random
+from tfbdl.config import check_choice
 from tfbdl.errors import OptionsError
 from tfbdl.likelihoods import Likelihood
 from tfbdl.trainable import THREAD, row_mean
 
 from .code_use import CodeUse
 from .codebook import Codebook, straight_through
-from .encoder_decoder import check_choice, widened
+from .encoder_decoder import widened
 from .quantised import QuantisedCodes
 
 UPDATES = ("moving_averages", "gradient")

@@ -1,0 +1,204 @@
+"""Rows: what an encoder and decoder do with the rows they are given: check, count, binarise."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import tfbdl
+from tfbdl import random
+from tfbdl.data import Dataset, as_dataset
+from tfbdl.errors import DataError, TfbdlWarning
+from tfbdl.inference.rows import set_num_data
+from tfbdl.likelihoods import Bernoulli, Categorical, Likelihood
+from tfbdl.trainable import BATCH_SIZE, TrainableModel
+
+from .net_shapes import fits, last_axis
+
+
+class Rows(TrainableModel):
+    """The part of an encoder-decoder that takes rows in.
+
+    Attributes:
+        encoder: From rows to codes.
+        decoder: From codes to outputs.
+        likelihood: p(x | z).
+        grey: What a value strictly between 0 and 1 is to a Bernoulli likelihood.
+        has_grey: Whether training rows have such values.
+        num_data_seen: Training rows, 0 where they are not known.
+    """
+
+    encoder: keras.Model
+    decoder: keras.Model
+    likelihood: Likelihood
+    grey: str
+    has_grey = True
+    given_num_data: int | None
+    num_data_seen: keras.Variable
+
+    @property
+    def is_bayesian(self) -> bool:
+        """Whether the decoder's weights are random."""
+        return isinstance(self.decoder, tfbdl.BayesianNetwork)
+
+    @property
+    def decoder_net(self) -> keras.Model:
+        """The decoder, or the net inside a Bayesian one."""
+        return self.decoder.net if self.is_bayesian else self.decoder
+
+    # -- Keras' verbs ----------------------------------------------------------------------------
+
+    def evaluate(
+        self, x: Any = None, y: Any = None, batch_size: int | None = None, *args: Any, **kwargs: Any
+    ) -> Any:
+        """As in Keras: means over rows, with noise of its own; ``y`` plays no part.
+
+        Raises:
+            DataError: If the rows do not suit the model, or have weights.
+        """
+        if not kwargs.get("_use_cached_eval_dataset"):
+            data = self.training_rows(x)
+            self._make_ready(data)
+            x = data.batches(batch_size or BATCH_SIZE, seed=0, shuffle=False, repeat=False)
+        return super().evaluate(x, None, None, *args, **kwargs)
+
+    def train_on_batch(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """As in Keras; the rows are not checked."""
+        self._make_ready(x)
+        return super().train_on_batch(x, *args, **kwargs)
+
+    def test_on_batch(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """As in Keras; the rows are not checked."""
+        self._make_ready(x)
+        return super().test_on_batch(x, *args, **kwargs)
+
+    def _make_ready(self, rows: Any) -> None:
+        """Build what is not built.
+
+        Raises:
+            DataError: If a term is weighted by a number of rows that nobody knows.
+        """
+        if self.needs_num_data and self.num_data is None:
+            raise DataError(
+                "The number of training rows is not known, and a term of the loss is weighted by "
+                f"it. Give {type(self).__name__}(..., num_data=N), or fit first."
+            )
+        if not self.built:
+            first = rows if not isinstance(rows, Dataset) else first_row(rows)
+            self(tf.convert_to_tensor(first))
+
+    # -- rows ------------------------------------------------------------------------------------
+
+    def check_rows(self, x: Any, what: str = "x") -> None:
+        """Refuse rows of another shape, or outside the likelihood's support.
+
+        Raises:
+            DataError: With what was expected.
+        """
+        shape = getattr(self.encoder, "input_shape", None) if self.encoder.built else None
+        if isinstance(x, Mapping):
+            raise DataError(f"Expected {what} as one array. Received: the arrays {sorted(x)}.")
+        if isinstance(shape, tuple) and not fits(np.shape(x), shape):
+            raise DataError(
+                f"Expected {what} of shape [n, {', '.join(map(str, shape[1:]))}], as the encoder "
+                f"takes it. Received: shape {list(np.shape(x))}."
+            )
+        net = self.decoder_net
+        units = last_axis(net, "output_shape")
+        if not isinstance(self.likelihood, Bernoulli):
+            self.likelihood.check_targets(np.asarray(x), units)
+            return
+        values = np.asarray(x)
+        bad = ~((values >= 0) & (values <= 1))
+        if bad.any():
+            raise DataError(
+                f"A Bernoulli likelihood takes {what} from 0 to 1. Scale the data, or choose "
+                f"likelihood='gaussian'. Received: {values[bad][0]} ({int(bad.sum())} such values)."
+            )
+
+    def on_fit(self, data: Dataset) -> None:
+        """Count the rows, see whether any is grey, and build what is not built.
+
+        Raises:
+            DataError: If the rows cannot be counted and must be, or a stream's do not suit.
+        """
+        if set_num_data(self, data.num_rows) is None and self.needs_num_data:
+            raise DataError(
+                "The number of training rows cannot be told from this stream, and a KL term is "
+                f"weighted by it. Give {type(self).__name__}(..., num_data=N)."
+            )
+        if data.stream is not None:  # of its batches the first stands for all
+            first = next(iter(data.stream))
+            self.check_rows(first[0].numpy() if isinstance(first, tuple) else first.numpy())
+        grey = True
+        if isinstance(self.likelihood, Bernoulli) and data.stream is None:
+            grey = bool(((data.x > 0) & (data.x < 1)).any())
+            if grey and self.grey == "mean":
+                warnings.warn(
+                    "grey='mean' takes values between 0 and 1 as they are: what is called "
+                    "reconstruction and elbo is a cross entropy, and no likelihood of the data. "
+                    "Do not compare it with figures of binary data; see grey='sample'.",
+                    TfbdlWarning,
+                    stacklevel=3,
+                )
+        if grey != self.has_grey:
+            self.has_grey, self.train_function = grey, None  # traced with the other before
+        if not self.built:
+            self(tf.convert_to_tensor(first_row(data)))
+
+    @property
+    def needs_num_data(self) -> bool:
+        """Whether the objective weighs a term by the number of rows."""
+        return self.is_bayesian
+
+    @property
+    def num_data(self) -> int | None:
+        """Number of training rows, or None if it is not known yet."""
+        return int(self.num_data_seen.numpy()) or None
+
+    @num_data.setter
+    def num_data(self, rows: int) -> None:
+        self.num_data_seen.assign(rows)
+        if self.is_bayesian:
+            self.decoder.num_data = rows
+
+    def observed(self, x: Any, keys: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        """The rows as the model sees them: grey values drawn as 0 or 1 where that was asked for.
+
+        Args:
+            x: Rows.
+            keys: ``[2]``, or ``[n, 2]`` for draws that do not depend on the other rows.
+            training: Rows known to be 0 or 1 are left alone in training.
+        """
+        x = self.unchanged(x)
+        binary = training and not self.has_grey
+        if not isinstance(self.likelihood, Bernoulli) or self.grey == "mean" or binary:
+            return x
+        shape = tf.shape(x) if keys.shape.rank == 1 else x.shape[1:]
+        return tf.cast(random.uniform(shape, random.fold_in(keys, "grey"), x.dtype) < x, x.dtype)
+
+    def unchanged(self, x: Any) -> tf.Tensor:
+        """The rows in the precision, or as the labels, that the nets take."""
+        x = tf.convert_to_tensor(x)
+        labels = isinstance(self.likelihood, Categorical)
+        return tf.cast(x, tf.int32 if labels else keras.config.floatx())
+
+    def rows(self, x: Any, what: str = "x") -> tf.Tensor:
+        """Checked rows of a query, in memory.
+
+        Raises:
+            DataError: If they do not suit the model.
+        """
+        data = as_dataset(x.numpy() if isinstance(x, tf.Tensor) else x).in_memory()
+        self.check_rows(data.x, what)
+        return tf.convert_to_tensor(data.x)
+
+
+def first_row(data: Dataset) -> Any:
+    """One row, to build a model with."""
+    return data.x[:1] if data.stream is None else next(iter(data.stream))[:1]
