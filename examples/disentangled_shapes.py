@@ -12,14 +12,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
-from tfbdl_vae import Shapes2D
+from tfbdl_vae import VAE, Shapes2D
 from tfbdl_vae.disentanglement import beta_vae_score
 
-import tfbdl
-
 PICTURE = Path(__file__).parent / "figures" / "disentangled_shapes.png"
-ROWS, COLUMNS = 5, 11
+LATENT_DIM, ROWS, COLUMNS = 10, 5, 11
 
 
 def main(picture: str | Path = PICTURE, steps: int = 4000) -> dict[str, float]:
@@ -29,26 +28,29 @@ def main(picture: str | Path = PICTURE, steps: int = 4000) -> dict[str, float]:
     centre = simulator.images(np.array([[4, 8, 8]]))
     scores, walks = {}, {}
     for name, beta in (("VAE", 1.0), ("beta = 4", 4.0)):
-        fit = tfbdl.fit(
-            "beta_vae",
-            x,
-            model_options={
-                "beta": beta,
-                "latent_dim": 10,
-                "hidden": (300, 300),
-                "activation": "tanh",
-            },
-            engine_options={"steps": steps, "schedule": "constant"},
-            seed=0,
-        )
-        kl = fit.model.kl_per_dimension(x)
+        model = VAE(*nets(), latent_dim=LATENT_DIM, beta=beta, seed=0)
+        model.compile(steps_per_execution=100)
+        model.fit(x, batch_size=128, steps_per_epoch=steps, verbose=0)
+        kl = model.kl_per_dimension(x)
         order = np.argsort(-kl)[:ROWS]
-        scores[name] = beta_vae_score(fit.model.codes, simulator, seed=0)
-        walks[name] = fit.model.traverse(centre, order, np.linspace(-2.0, 2.0, COLUMNS)), kl[order]
+        scores[name] = beta_vae_score(model.codes, simulator, seed=0)
+        walks[name] = model.traverse(centre, order, np.linspace(-2.0, 2.0, COLUMNS)), kl[order]
         nats = ", ".join(f"{value:.2f}" for value in kl[order])
         print(f"{name}: score {scores[name]:.3f}; nats of its latent variables {nats}")
     draw(Path(picture), walks, scores)
     return scores
+
+
+def nets() -> tuple[keras.Model, keras.Model]:
+    """An encoder with two hidden layers and a decoder with three, of 300 units each."""
+    dense = keras.layers.Dense
+    keras.utils.set_random_seed(0)
+    encoder = [keras.Input((1024,)), *(dense(300, "relu") for _ in range(2))]
+    decoder = [keras.Input((LATENT_DIM,)), *(dense(300, "tanh") for _ in range(3))]
+    return (
+        keras.Sequential([*encoder, dense(2 * LATENT_DIM)]),
+        keras.Sequential([*decoder, dense(1024)]),
+    )
 
 
 def draw(

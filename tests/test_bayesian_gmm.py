@@ -146,7 +146,7 @@ def params_of(other: BayesianGaussianMixture) -> dict[str, np.ndarray]:
 def test_steps_from_one_start_lead_where_scikit_learn_goes(before: int, after: int) -> None:
     x = wine()
     start, end = params_of(peer(x, before)), peer(x, after)
-    options = {"initial": start, "tolerance": None}
+    options = {"initial": start, "tolerance": 0}
     model = fit(x, steps=after - before, engine_options=options, num_components=4).model
     for name, value in params_of(end).items():
         np.testing.assert_allclose(model.params[name], value, rtol=1e-6, atol=1e-9)

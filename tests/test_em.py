@@ -94,7 +94,7 @@ class Undefined(Coins):
 
 
 def fit(model=None, x=HEADS, out=None, on_step=None, seed=0, **options):
-    options = {"initial": {"heads": [0.6, 0.5]}, "tolerance": None, **options}
+    options = {"initial": {"heads": [0.6, 0.5]}, "tolerance": 0, **options}
     return tfbdl.fit(
         model or Coins(), x, engine="em", engine_options=options, seed=seed, out=out,
         on_step=on_step,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -39,6 +40,26 @@ def test_classification_errs_less_where_it_is_sure() -> None:
     assert scores["test_error"] < 0.15  # chance is 0.9
     assert scores["error_surest_90"] < scores["error_all_rows"]
     assert scores["mutual_information"] > 0.0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("TFBDL_DATA" not in os.environ, reason="TFBDL_DATA is not set: no MNIST.")
+def test_digits_are_drawn_from_two_and_from_twenty_latent_variables(tmp_path: Path) -> None:
+    scores = example("vae_digits")(tmp_path, epochs=2, train_size=5000)
+    assert -250.0 < scores["elbo_20"] < -80.0  # 543 nats before training, about -100 in the end
+    pictures = {path.stem for path in tmp_path.iterdir()}
+    assert pictures == {
+        f"vae_{what}"
+        for what in ("interpolations", "manifold", "reconstructions", "samples", "traversals")
+    }
+
+
+@pytest.mark.slow
+def test_shapes_are_drawn_with_their_scores(tmp_path: Path) -> None:
+    scores = example("disentangled_shapes")(tmp_path / "shapes.png", steps=200)
+    assert set(scores) == {"VAE", "beta = 4"}
+    assert all(1 / 3 < score <= 1.0 for score in scores.values())
+    assert (tmp_path / "shapes.png").stat().st_size > 5000
 
 
 @pytest.mark.parametrize("number", range(len(SNIPPETS)))

@@ -54,7 +54,7 @@ def test_each_of_the_first_steps_is_scikit_learns(covariance):
     for _ in range(5):
         other._m_step(IRIS, other._e_step(IRIS)[1])
         expected.append(other.score(IRIS) * len(IRIS))
-    done = fit(IRIS, covariance=covariance, initial=start, steps=5, tolerance=None)
+    done = fit(IRIS, covariance=covariance, initial=start, steps=5, tolerance=0)
     np.testing.assert_allclose(done.history["log_likelihood"], expected, rtol=1e-11)
     np.testing.assert_allclose(done.model.weights_, other.weights_, rtol=1e-10)
     np.testing.assert_allclose(done.model.means_, other.means_, rtol=1e-10)
@@ -123,8 +123,8 @@ def test_samples_have_the_moments_of_the_mixture():
 
 def test_units_of_the_data_do_not_matter():
     x = blobs()
-    plain = fit(x, steps=20, tolerance=None)
-    moved = fit(x * [1e3, 1e-2] + [1e5, -3.0], steps=20, tolerance=None)
+    plain = fit(x, steps=20, tolerance=0)
+    moved = fit(x * [1e3, 1e-2] + [1e5, -3.0], steps=20, tolerance=0)
     np.testing.assert_allclose(moved.model.weights_, plain.model.weights_, rtol=1e-6)
     scaled = plain.model.covariances_ * np.outer([1e3, 1e-2], [1e3, 1e-2])
     np.testing.assert_allclose(moved.model.covariances_, scaled, rtol=1e-5)
@@ -136,8 +136,8 @@ def test_units_of_the_data_do_not_matter():
 
 def test_float32_agrees_to_its_own_digits():
     x = blobs()
-    double = fit(x, steps=30, tolerance=None, seed=3)
-    single = fit(x, steps=30, tolerance=None, seed=3, model={"dtype": "float32"})
+    double = fit(x, steps=30, tolerance=0, seed=3)
+    single = fit(x, steps=30, tolerance=0, seed=3, model={"dtype": "float32"})
     assert single.model.means_.dtype == np.float32
     np.testing.assert_allclose(single.model.means_, double.model.means_, atol=1e-3)
     assert single.metrics["log_likelihood"] == pytest.approx(
@@ -159,7 +159,7 @@ def test_stochastic_and_sampled_em_climb_to_the_maximum(options):
 
 def test_float32_sums_have_the_digits_of_float64():
     x = blobs(30_000)
-    options = {"steps": 5, "tolerance": None, "seed": 3}
+    options = {"steps": 5, "tolerance": 0, "seed": 3}
     single = fit(x, model={"dtype": "float32"}, **options)
     by_row = single.model.log_prob(x.astype(np.float32)).sum()
     assert single.metrics["log_likelihood"] == pytest.approx(by_row, abs=0.05)
@@ -168,9 +168,9 @@ def test_float32_sums_have_the_digits_of_float64():
 
 def test_a_compiled_e_step_gives_the_same_numbers(monkeypatch):
     x = blobs(1000)
-    plain = fit(x, steps=4, tolerance=None)
+    plain = fit(x, steps=4, tolerance=0)
     monkeypatch.setattr(climb, "COMPILED_BYTES", 0)
-    compiled = fit(x, steps=4, tolerance=None)
+    compiled = fit(x, steps=4, tolerance=0)
     assert plain.history["log_likelihood"] == pytest.approx(
         compiled.history["log_likelihood"], rel=1e-12
     )
@@ -282,11 +282,11 @@ def test_a_stored_fit_answers_as_before(tmp_path):
 
 
 def test_a_fitted_model_goes_on_from_where_it_is():
-    first = fit(IRIS, steps=3, tolerance=None)
+    first = fit(IRIS, steps=3, tolerance=0)
     more = tfbdl.fit(
-        first.model, IRIS, engine_options={"initial": "current", "steps": 4, "tolerance": None}
+        first.model, IRIS, engine_options={"initial": "current", "steps": 4, "tolerance": 0}
     )
-    whole = fit(IRIS, steps=7, tolerance=None)
+    whole = fit(IRIS, steps=7, tolerance=0)
     np.testing.assert_allclose(
         more.history["log_likelihood"], whole.history["log_likelihood"][3:], rtol=1e-12
     )
@@ -301,7 +301,7 @@ def test_an_unfitted_model_says_so():
 
 
 def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path):
-    options = {"restarts": 4, "steps": 30, "checkpoint_seconds": 0.0, "tolerance": None}
+    options = {"restarts": 4, "steps": 30, "checkpoint_seconds": 0.0, "tolerance": 0}
     whole = fit(IRIS, **options)
     with pytest.raises(Stop):
         tfbdl.fit(

@@ -73,7 +73,7 @@ def one_step_of_baum_welch(params, y):
 
 def test_steps_of_em_are_those_of_baum_welch(states_and_y):
     y = states_and_y[1]
-    fit = tfbdl.fit("hmm", y, engine_options={"initial": START, "steps": 2, "tolerance": None})
+    fit = tfbdl.fit("hmm", y, engine_options={"initial": START, "steps": 2, "tolerance": 0})
     first, _ = one_step_of_baum_welch(START, y)
     second, after_first = one_step_of_baum_welch(first, y)
     _, after_second = one_step_of_baum_welch(second, y)

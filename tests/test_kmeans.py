@@ -34,7 +34,7 @@ def test_each_iteration_is_that_of_scikit_learn(steps: int) -> None:
     x = blobs()
     start = x[:5] + 0.1
     expected = peer(x, start, steps)
-    options = {"steps": steps, "initial": {"centers": start}, "tolerance": None}
+    options = {"steps": steps, "initial": {"centers": start}, "tolerance": 0}
     fit = tfbdl.fit("kmeans", x, model_options={"num_clusters": 5}, engine_options=options)
     np.testing.assert_allclose(fit.model.centers_, expected.cluster_centers_, atol=1e-12)
     np.testing.assert_allclose(fit.metrics["inertia"], expected.inertia_, rtol=1e-12)
@@ -68,7 +68,7 @@ def test_score_never_falls_and_is_minus_the_inertia() -> None:
         "kmeans",
         x,
         model_options={"num_clusters": 7},
-        engine_options={"initial": "random", "tolerance": None, "steps": 20},
+        engine_options={"initial": "random", "tolerance": 0, "steps": 20},
     )
     score = np.asarray(fit.history["score"])
     assert (np.diff(score) >= -1e-12 * abs(score[0])).all()
@@ -180,7 +180,7 @@ def test_a_stored_fit_answers_the_same(tmp_path: Path) -> None:
 
 def test_a_fitted_model_goes_on_from_where_it_is() -> None:
     x = blobs(seed=7)
-    options = {"steps": 2, "initial": {"centers": x[:3]}, "tolerance": None}
+    options = {"steps": 2, "initial": {"centers": x[:3]}, "tolerance": 0}
     fit = tfbdl.fit("kmeans", x, engine_options=options)
     more = tfbdl.fit(fit.model, x, engine="em", engine_options={"initial": "current", "steps": 3})
     np.testing.assert_allclose(

@@ -10,7 +10,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfbdl import likelihoods, random
-from tfbdl.errors import DataError, ModelError
+from tfbdl.errors import DataError, ModelError, OptionsError
 
 tfd = tfp.distributions
 RNG = np.random.default_rng(3)
@@ -209,6 +209,33 @@ def test_a_learned_scale_must_be_given_and_a_fixed_one_must_not():
         likelihoods.Gaussian().log_prob(np.zeros((2, 1)), np.zeros(2))
     with pytest.raises(ModelError, match=r"Received: \['scale'\]"):
         likelihoods.Gaussian(scale=1.0).log_prob(np.zeros((2, 1)), np.zeros(2), {"scale": 1.0})
+
+
+@pytest.mark.parametrize("shape", [(), (2,), (3, 1), (3, 2)])
+def test_a_learned_scale_may_have_the_last_axes_of_the_outputs(shape):
+    rng = np.random.default_rng(0)
+    outputs, y = rng.normal(size=(2, 5, 3, 2))
+    scale = rng.uniform(0.5, 2.0, shape)
+    likelihood = likelihoods.Gaussian(target_scale=(3.0, 4.0), scale_shape=shape)
+    declared = likelihood.parameters("float64")["scale"]
+    assert declared.shape == shape
+    assert declared.prior.event_shape == shape
+    found = likelihood.log_prob(outputs, y, {"scale": scale})
+    unit = np.array([3.0, 4.0])
+    expected = scipy.stats.norm(unit * outputs, unit * scale).logpdf(y).sum((1, 2))
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_a_learned_scale_of_another_shape_is_refused():
+    for shape in ((3,), (3, 2), (2, 1, 1)):
+        with pytest.raises(DataError, match=r"'scale_shape' .* last axes"):
+            likelihoods.Gaussian(scale_shape=shape).log_prob(
+                np.zeros((4, 1)), np.zeros(4), {"scale": np.ones(shape)}
+            )
+    with pytest.raises(OptionsError, match=r"Expected: scale=None.*scale=1.0"):
+        likelihoods.Gaussian(1.0, scale_shape=())
+    with pytest.raises(OptionsError, match=r"sizes of 'scale_shape' must be an integer"):
+        likelihoods.Gaussian(scale_shape=[0])
 
 
 def test_learned_scale_has_the_lognormal_prior_and_a_softplus():

@@ -217,10 +217,10 @@ def test_units_and_options_that_do_not_fit_are_refused():
     with pytest.raises(DataError, match=r"targets of shape \(2, 3\).*Received: \(2, 2\)"):
         likelihoods.DiscretizedLogistic().log_prob(np.zeros((2, 6)), np.zeros((2, 2)))
     for options, rule in (
-        ({"levels": 1}, "'levels' must be an integer of at least 2. Received: 1"),
+        ({"levels": 1}, "levels must be an integer of at least 2. Received: 1"),
         ({"low": 1.0}, "'low' must be below 'high'. Received: 1.0 and 1.0"),
         ({"high": np.inf}, "'high' must be a finite number"),
-        ({"components": 0}, "'components' must be an integer of at least 1"),
+        ({"components": 0}, "components must be an integer of at least 1"),
     ):
         with pytest.raises(OptionsError, match=rule):
             likelihoods.get("logistic_mixture", options)

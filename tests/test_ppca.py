@@ -167,7 +167,7 @@ def test_one_em_step_is_that_of_tipping_and_bishop() -> None:
     inverse = np.linalg.inv(W.T @ W + noise * np.eye(2))
     after = S @ W @ np.linalg.inv(noise * np.eye(2) + inverse @ W.T @ S @ W)  # their eq. 29
     left = np.trace(S - S @ W @ inverse @ after.T) / d  # their eq. 30
-    fit = fitted(x, initial=start, steps=1, tolerance=None)
+    fit = fitted(x, initial=start, steps=1, tolerance=0)
     assert fit.model.noise_variance_ == pytest.approx(left, rel=1e-12)
     np.testing.assert_allclose(fit.model.W_ @ fit.model.W_.T, after @ after.T, atol=1e-10)
     value = marginal({"W": after, "mean": x.mean(axis=0), "noise_variance": left}, x).sum()
@@ -232,7 +232,7 @@ def test_sampled_moments_have_the_exact_ones_as_their_mean(gaps: bool) -> None:
 def test_monte_carlo_em_comes_near_the_maximum() -> None:
     x = table(300)
     best = fitted(x).metrics["log_likelihood"]
-    fit = fitted(x, e_step="monte_carlo", samples=20, steps=60, tolerance=None)
+    fit = fitted(x, e_step="monte_carlo", samples=20, steps=60, tolerance=0)
     # Noise of 6,000 draws leaves the 18 parameters within a nat or so of their maximum.
     assert best - 2.0 < fit.metrics["log_likelihood"] <= best
 
@@ -240,5 +240,5 @@ def test_monte_carlo_em_comes_near_the_maximum() -> None:
 def test_minibatches_come_near_the_maximum() -> None:
     x = table(600)
     best = fitted(x).metrics["log_likelihood"]
-    fit = fitted(x, batch_size=100, steps=300, tolerance=None)
+    fit = fitted(x, batch_size=100, steps=300, tolerance=0)
     assert best - 3.0 < fit.metrics["log_likelihood"] <= best + 1e-9

@@ -294,6 +294,41 @@ def test_rows_with_nan_weights_or_another_width_are_refused():
         model.visible_probs([[2.0, 0.0]])
 
 
+def test_rows_to_evaluate_are_checked():
+    x = binary_rows(8)
+    model = RBM(6, 2)
+    model.compile("sgd", run_eagerly=True)
+    with pytest.raises(errors.DataError, match=r"shape \[n, 6\]. Received: shape \[8, 3\]"):
+        model.evaluate(x[:, :3], verbose=0)
+    with pytest.raises(errors.DataError, match="NaN"):
+        model.evaluate(np.where(x == 1, np.nan, x), verbose=0)
+    with pytest.raises(errors.DataError):
+        model.evaluate(255.0 * x, verbose=0)
+    whole = model.evaluate(x, batch_size=8, verbose=0, return_dict=True)
+    parts = model.evaluate(x, np.arange(8), batch_size=3, verbose=0, return_dict=True)
+    for found in (whole, parts):
+        error = model.reconstruction_error(x).mean()
+        assert found["reconstruction_error"] == pytest.approx(error, rel=1e-5)
+
+
+def test_held_out_figures_are_those_of_the_enumerated_conditionals():
+    model, v = machine(), states(6)
+    W, b, c = weights_of(model)
+    back = expit(b + expit(c + v @ W) @ W.T)
+    found = model.held_out(v)
+    assert set(found) == {"reconstruction_error", "pseudo_log_likelihood"}
+    assert found["reconstruction_error"] == pytest.approx(((v - back) ** 2).mean(), rel=1e-10)
+    # each row's is an estimate from one unit: its mean over many is that of all units
+    many = np.tile(v, (100, 1))
+    exact, each = model.pseudo_log_likelihood(v), model.pseudo_log_likelihood(many, seed=0)
+    error = each.std() / np.sqrt(len(many))
+    assert model.held_out(many)["pseudo_log_likelihood"] == pytest.approx(
+        exact.mean(), abs=4 * error
+    )
+    gaussian = machine(visible="gaussian")
+    assert set(gaussian.held_out(v)) == {"reconstruction_error"}
+
+
 def test_options_out_of_range_are_refused():
     with pytest.raises(errors.OptionsError, match=r"k must be at least 1\. Received: 0"):
         RBM(6, 2, k=0)

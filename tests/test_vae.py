@@ -11,10 +11,13 @@ import pytest
 import tensorflow as tf
 from scipy import stats
 from tfbdl_vae import VAE, AutoEncoder
+from tfbdl_vae.metrics import ActiveUnits
+from vae_by_name import eagerly
 from vae_cases import MEAN, NOISE, binary, by_hand, dense, linear_nets, marginal, nets, raw, vae
 
 import tfbdl
 from tfbdl import errors, likelihoods
+from tfbdl.fitted import Fit
 from tfbdl.testing import frozen_noise
 
 X = binary(40)
@@ -65,6 +68,15 @@ def test_history_holds_the_bound_its_parts_and_the_active_units():
     assert of_latents[1] == pytest.approx(0.0, abs=1e-6)
 
 
+def test_units_are_active_by_their_variance_however_far_from_zero_they_are():
+    rng = np.random.default_rng(0)
+    means = rng.normal(size=(200, 8)) * ([0.05, 0.2] * 4) + 700.0 * np.arange(8)
+    metric = ActiveUnits(8)
+    for rows in np.split(means, 4):
+        metric.update_state(tf.constant(rows, tf.float32))
+    assert float(metric.result()) == np.sum(means.var(axis=0) > 0.01) == 4
+
+
 def test_the_importance_weighted_bound_has_a_metric_of_its_own():
     model = compiled(vae(importance_weighted=True, num_samples=3), optimizer=still())
     with frozen_noise():  # all draws are the mean, and so is their bound
@@ -89,8 +101,8 @@ def test_the_same_seed_gives_the_same_bits_and_validating_changes_nothing():
         return weights(model)
 
     first = trained(1)
-    assert same(first, trained(1, validation_data=X[:5]))
-    assert same(first, trained(1, y=np.zeros(len(X))))  # targets play no part
+    # nor do targets play a part
+    assert same(first, trained(1, y=np.zeros(len(X)), validation_data=X[:5]))
     assert not same(first, trained(2))
 
 
@@ -259,6 +271,17 @@ def test_nets_of_the_wrong_width_are_refused_at_once():
         AutoEncoder(encoder, decoder, 2)
 
 
+@pytest.mark.parametrize("called", [False, True])
+def test_a_subclassed_encoder_of_the_wrong_width_is_refused_when_it_is_built(called):
+    encoder, decoder = Subclassed(5), Subclassed(6)
+    with pytest.raises(errors.ModelError, match=r"end in 4 units.*Received: .* ends in 5"):
+        if called:
+            encoder(X), decoder(X[:, :2])
+            VAE(encoder, decoder, 2)
+        else:
+            VAE(encoder, decoder, 2)(X)
+
+
 def test_rows_that_do_not_suit_the_model_are_refused():
     model = compiled(vae())
     with pytest.raises(errors.DataError, match=r"shape \[n, 6\], as the encoder.*\[40, 5\]"):
@@ -269,6 +292,29 @@ def test_rows_that_do_not_suit_the_model_are_refused():
         model.fit(tf.data.Dataset.from_tensor_slices((X, X, X[:, 0])).batch(8), verbose=0)
     with pytest.raises(errors.OptionsError, match=r"takes no loss. Received: loss='mse'"):
         model.compile(loss="mse")
+
+
+@pytest.mark.parametrize("weight", ["sample_weight", "class_weight"])
+def test_weights_of_rows_are_refused_by_name_in_every_verb(weight):
+    model = compiled(vae())
+    given = {weight: np.ones(40) if weight == "sample_weight" else {0: 1.0}}
+    before = weights(model)
+    for verb in (model.fit, model.train_on_batch):
+        with pytest.raises(errors.DataError, match=rf"each row once.*Received: a {weight}"):
+            verb(X, **given)
+    if weight == "sample_weight":
+        for verb in (model.evaluate, model.test_on_batch):
+            with pytest.raises(errors.DataError, match=r"Received: a sample_weight"):
+                verb(X, **given)
+        with pytest.raises(errors.DataError, match=r"Received: a sample_weight"):
+            model.train_on_batch(X, None, np.ones(40))
+    assert same(before, weights(model))
+
+
+def test_metrics_of_targets_are_refused_by_name():
+    for name in ("metrics", "weighted_metrics", "loss_weights"):
+        with pytest.raises(errors.OptionsError, match=rf"no targets.*Received: {name}=\['mse'\]"):
+            vae().compile(**{name: ["mse"]})
 
 
 def test_grey_values_taken_as_they_are_are_called_a_cross_entropy():
@@ -282,6 +328,20 @@ def test_grey_values_taken_as_they_are_are_called_a_cross_entropy():
     assert history["reconstruction"][0] == pytest.approx(expected["reconstruction"].mean(), 1e-5)
 
 
+def test_a_fit_without_targets_scores_rows_by_the_models_own_figures():
+    info = tfbdl.data.as_dataset(X).info
+    spec = tfbdl.specs.RunSpec(model=None)
+    fit = Fit(model=vae(), posterior=None, history={}, metrics={}, spec=spec, info=info)
+    data = tfbdl.Dataset(x=X[:30], x_test=X[30:], info=info)
+    with eagerly():
+        expected = fit.model.held_out(X[30:])
+        assert fit.evaluate(X[30:]) == fit.evaluate(data) == expected
+    with pytest.raises(errors.DataError, match=r"had no targets.*Expected: x alone"):
+        fit.evaluate((X, X[:, 0]))
+    with pytest.raises(errors.DataError, match=r"shape"):
+        fit.evaluate(X[:, :4])
+
+
 @pytest.mark.slow
 def test_what_a_vae_can_be_asked_is_named_where_it_predicts_nothing():
     options = {"hidden": (4,), "latent_dim": 2}
@@ -292,5 +352,4 @@ def test_what_a_vae_can_be_asked_is_named_where_it_predicts_nothing():
     hint = r"fit.model.log_marginal and fit.model.reconstruct and fit.model.sample"
     with pytest.raises(errors.ModelError, match=hint):
         fit.predict(X)
-    with pytest.raises(errors.DataError, match=r"fit.model.elbo scores rows"):
-        fit.evaluate(X)
+    assert fit.evaluate(X[30:]) == fit.model.held_out(X[30:])

@@ -122,8 +122,14 @@ def test_layers_with_a_state_or_a_loss_of_their_own_train_as_elsewhere():
 # -- queries -----------------------------------------------------------------------------------
 
 
-def test_bounds_average_over_draws_of_the_weights():
-    model = linear()
+@pytest.fixture(scope="module")
+def known():
+    """To be asked, not to be trained."""
+    return linear()
+
+
+def test_bounds_average_over_draws_of_the_weights(known):
+    model = known
     x = stats.multivariate_normal(*marginal()).rvs(3, random_state=1).astype("float32")
     M = np.sum(W**2, axis=0) + NOISE**2
     mu = (x - MEAN) @ (W / M)
@@ -141,8 +147,8 @@ def test_bounds_average_over_draws_of_the_weights():
     assert model.elbo_total(x, 5) == pytest.approx(total, rel=1e-5)
 
 
-def test_the_noise_of_a_row_and_draw_does_not_depend_on_the_other_rows():
-    model, x = linear(), binary(4)[:, :4]
+def test_the_noise_of_a_row_and_draw_does_not_depend_on_the_other_rows(known):
+    model, x = known, binary(4)[:, :4]
     np.testing.assert_allclose(model.elbo(x, 7)[:2], model.elbo(x[:2], 7), rtol=1e-5)
     assert not np.allclose(model.elbo(x, 7, seed=1), model.elbo(x, 7))
 

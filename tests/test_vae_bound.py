@@ -14,7 +14,7 @@ from vae_linear import NOISE, LinearGaussian, float64, loss_of, terms_of
 import tfbdl
 from tfbdl import random
 from tfbdl.likelihoods import Gaussian, HeteroscedasticGaussian
-from tfbdl.testing import frozen_noise
+from tfbdl.testing import frozen_noise, two_logical_cpus
 from tfbdl.trainable import THREAD
 
 tfd = tfp.distributions
@@ -121,6 +121,11 @@ def test_the_running_log_mean_is_that_of_all_terms_however_far_apart():
     expected = special.logsumexp(log_w, axis=0) - np.log(12)
     np.testing.assert_allclose(mean.value(), expected, rtol=1e-12)
     np.testing.assert_allclose(importance_weighted(tf.constant(log_w)), expected, rtol=1e-12)
+    nothing, used = tf.fill([2, 1], tf.constant(-np.inf, tf.float64)), tf.fill([2], True)
+    mean = RunningLogMean.zeros(1).update(nothing, used)
+    np.testing.assert_array_equal(mean.value(), [-np.inf])
+    np.testing.assert_array_equal(mean.update(nothing, used).value(), [-np.inf])
+    np.testing.assert_allclose(mean.update(tf.zeros_like(nothing), used).value(), [np.log(0.5)])
 
 
 @pytest.mark.parametrize("draws", [1, 5])
@@ -187,6 +192,26 @@ def test_the_doubly_reparameterised_gradient_is_unbiased_and_has_less_noise():
     assert np.all(gradients[True].std(axis=0) < 0.5 * gradients[False].std(axis=0))
 
 
+@pytest.mark.parametrize(
+    "weights", [{"beta": 0.5}, {"beta": 4.0}, {"kl_weight": lambda step: 0.5 + 0.0 * float(step)}]
+)
+def test_the_doubly_reparameterised_gradient_of_a_weighted_ratio_is_unbiased(weights):
+    truth, copies = LinearGaussian(columns=3), 10_000
+    x = tf.repeat(tf.constant(truth.rows(1)), copies, axis=0)
+    gradients = []
+    for kind in ("standard", "doubly_reparameterised"):
+        options = {"importance_weighted": True, "gradient": kind, **weights}
+        model = truth.vae(wrong=0.4, num_samples=3, **options)
+        raw = model.encoder(x)
+        model.encoder = lambda inputs, training=None, raw=raw: raw
+        with tf.GradientTape() as tape:
+            tape.watch(raw)
+            loss = loss_of(model, x)
+        gradients.append(-copies * tape.gradient(loss, raw).numpy())
+    assert np.all(z_score(gradients[1] - gradients[0]) < 4)
+    assert np.all(z_score(gradients[1])[2:] > 4)
+
+
 # -- limits ------------------------------------------------------------------------------------
 
 
@@ -211,7 +236,7 @@ def test_without_kl_and_noise_the_steps_are_those_of_an_auto_encoder():
     with frozen_noise():
         for model in (vae, plain):
             model.compile(keras.optimizers.SGD(0.1), run_eagerly=True)
-            model.fit(rows, batch_size=6, epochs=2, verbose=0)
+            model.fit(rows, batch_size=6, verbose=0)
     for name in ("hidden", "head_0"):
         pairs = zip(
             plain_encoder.get_layer(name).get_weights(),
@@ -306,6 +331,47 @@ def test_the_loss_of_hand_made_terms_is_the_hand_computed_one(options, kl):
     bound, loss = model.weighted_bound(hand_terms(), tf.constant(2), None)
     np.testing.assert_allclose(loss, 4.0 + kl, rtol=1e-12)
     np.testing.assert_allclose(bound, RECONSTRUCTION - PARTS.sum(axis=1))  # unweighted
+
+
+@pytest.mark.replicas
+@pytest.mark.parametrize(
+    ("options", "expected", "slopes"),
+    [  # the parts' means over all four rows are 2.5 and 3, over two each 0.5 and 4.5, 2 and 4
+        ({"free_bits": 2.75}, 2.75 + 3.0, [0.0, 0.25]),
+        ({"capacity": 6.0, "gamma": 10.0}, 5.0, [-2.5, -2.5]),
+        ({"capacity": 6.0, "gamma": 10.0, "free_bits": 2.75}, 2.5, [0.0, -2.5]),
+    ],
+)
+def test_free_bits_and_capacity_go_by_the_mean_over_all_replicas(options, expected, slopes):
+    assert two_logical_cpus()
+    two = tf.distribute.MirroredStrategy(
+        ["CPU:0", "CPU:1"], cross_device_ops=tf.distribute.ReductionToOneDevice()
+    )
+    rows = tf.constant([[0.2, 1.0], [0.8, 3.0], [5.0, 4.5], [4.0, 3.5]], tf.float64)
+    model = LinearGaussian().vae(**options)
+
+    def step(parts):
+        with tf.GradientTape() as tape:
+            tape.watch(parts)
+            count = tf.shape(parts)[0]
+            log_lik = tf.zeros([1, count], parts.dtype)
+            terms = Terms(log_lik, tf.reduce_sum(parts, axis=1), parts, None)
+            replicas = tf.distribute.get_strategy().num_replicas_in_sync
+            loss = model.weighted_bound(terms, count, None)[1] / replicas
+        return loss, tape.gradient(loss, parts)
+
+    alone = step(rows)
+    halves = two.experimental_distribute_values_from_function(
+        lambda context: tf.split(rows, 2)[context.replica_id_in_sync_group]
+    )
+    losses, gradients = two.run(step, [halves])
+    together = (
+        sum(two.experimental_local_results(losses)),
+        tf.concat(two.experimental_local_results(gradients), axis=0),
+    )
+    for loss, gradient in (alone, together):
+        np.testing.assert_allclose(loss, expected, rtol=1e-12)
+        np.testing.assert_allclose(gradient, np.tile(slopes, (4, 1)), atol=1e-12)
 
 
 def test_the_importance_weighted_loss_of_hand_made_terms_weighs_the_ratio():

@@ -91,17 +91,17 @@ def test_free_bits_are_free_of_each_dimension_and_may_fall(parts):
 
 def test_a_second_fit_and_a_stored_model_go_on_where_they_were(parts, tmp_path):
     reconstruction, kl = parts
-    schedule = KLAnnealing(8)
+    schedule = KLAnnealing(5)
     model = still(vae())
     first = losses(model, 2, schedule)
-    second = losses(model, 2, schedule)
+    second = losses(model, 1, schedule)
     model.save(tmp_path / "model.keras")
     loaded = still(tfbdl.load(tmp_path / "model.keras"))
-    third = losses(loaded, 2)  # the schedule is part of the model
-    fourth = losses(loaded, 2, KLAnnealing(8))
+    third = losses(loaded, 1)  # the schedule is part of the model
+    fourth = losses(loaded, 1, KLAnnealing(5))
     found = np.concatenate([first, second, third, fourth])
-    np.testing.assert_allclose(found, np.arange(8) / 8 * kl.sum() - reconstruction, rtol=1e-5)
-    assert int(loaded.rng_step.numpy()) == 8
+    np.testing.assert_allclose(found, np.arange(5) / 5 * kl.sum() - reconstruction, rtol=1e-5)
+    assert int(loaded.rng_step.numpy()) == 5
 
 
 def test_steps_made_in_one_execution_have_their_own_weights(parts):
@@ -143,7 +143,9 @@ def test_the_engine_anneals_over_epochs(parts):
 
 
 def test_ramps_refuse_numbers_out_of_range():
-    with pytest.raises(errors.OptionsError, match=r"at least 1. Received: 0, 1"):
+    with pytest.raises(
+        errors.OptionsError, match=r"steps must be an integer of at least 1. Received: 0"
+    ):
         KLAnnealing(0)
     with pytest.raises(errors.OptionsError, match=r"start must be .* of at least 0. Received: -1"):
         Ramp(-1.0, 1.0, 5)
@@ -153,6 +155,11 @@ def test_ramps_refuse_numbers_out_of_range():
         CapacitySchedule(1.0, 5, gamma="a")
     with pytest.raises(errors.OptionsError, match=r"or a function of the training step"):
         vae(beta=-1.0)
+    for gamma in (-1, "x", "3", True):
+        with pytest.raises(errors.OptionsError, match=rf"gamma must be .* Received: {gamma!r}"):
+            vae(gamma=gamma)
+    with pytest.raises(errors.OptionsError, match=r"steps must be an integer.*Received: 2.5"):
+        BetaSchedule(1.0, 2.0, 2.5)
 
 
 def test_a_schedule_that_contradicts_the_model_is_refused_and_leaves_it_alone():
@@ -163,6 +170,18 @@ def test_a_schedule_that_contradicts_the_model_is_refused_and_leaves_it_alone():
     autoencoder = still(AutoEncoder(dense(np.eye(2), [0, 0]), dense(np.eye(2), [0, 0]), 2))
     with pytest.raises(errors.ModelError, match=r"weights of a VAE's objective.*AutoEncoder"):
         autoencoder.fit(np.zeros((2, 2), "float32"), verbose=0, callbacks=[KLAnnealing(5)])
+
+
+def test_a_ramp_that_is_over_before_it_begins_is_warned_of():
+    model = still(vae())
+    first, second = KLAnnealing(2), KLAnnealing(2)
+    for schedule in (first, second):
+        schedule.set_model(model)
+    first.on_train_begin()
+    model.rng_step.assign(4)
+    first.on_train_begin()  # of a second fit, in which it goes on
+    with pytest.warns(errors.TfbdlWarning, match=r"of its 2 none is left: kl_weight stays at 1.*4"):
+        second.on_train_begin()
 
 
 def test_the_kl_of_rows_is_not_shared_among_batches():

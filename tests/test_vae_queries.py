@@ -1,10 +1,13 @@
 """Walks through codes, imputation and held-out figures against formulas of linear models."""
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import tensorflow_probability as tfp
 import tfbdl_vae
 from scipy import stats
+from vae_by_name import eagerly
 from vae_cases import (
     MEAN,
     NOISE,
@@ -114,7 +117,9 @@ def test_interpolate_refuses_unequal_rows_and_unknown_kinds(linear):
         linear.interpolate(rows(2), rows(1))
     with pytest.raises(errors.OptionsError, match=r"Did you mean 'spherical'"):
         linear.interpolate(rows(2), rows(2), kind="sperical")
-    with pytest.raises(errors.OptionsError, match=r"steps must be at least 2. Received: 1"):
+    with pytest.raises(
+        errors.OptionsError, match=r"steps must be an integer of at least 2. Received: 1"
+    ):
         linear.interpolate(rows(2), rows(2), steps=1)
 
 
@@ -203,7 +208,8 @@ def test_impute_begins_with_draws_of_the_model_and_is_a_function_of_the_seed(lin
 def test_impute_leaves_observed_grey_values_and_draws_binary_ones():
     x = binary(3)
     x[:, 0], x[:, 3:] = 0.3, np.nan
-    found = vae().impute(x, steps=5, draws=20)
+    with eagerly():
+        found = vae().impute(x, steps=5, draws=20)
     np.testing.assert_array_equal(found[..., 0], np.float32(0.3))
     assert set(np.unique(found[..., 3:])) == {0.0, 1.0}
 
@@ -218,21 +224,113 @@ def test_impute_refuses_bad_masks_rows_and_numbers(linear):
         linear.impute(x[:, :3])
     with pytest.raises(errors.DataError, match=r"must be finite"):
         linear.impute(np.where(np.eye(2, 4) > 0, np.nan, x), mask=np.zeros((2, 4), bool))
-    with pytest.raises(errors.OptionsError, match=r"draws must be at least 1. Received: 0"):
+    with pytest.raises(
+        errors.OptionsError, match=r"draws must be an integer of at least 1. Received: 0"
+    ):
         linear.impute(x, draws=0)
     with pytest.raises(errors.DataError, match=r"rows of numbers"):
         linear.impute(np.zeros(4))
 
 
+def test_the_mean_of_labels_is_not_imputed():
+    model = tfbdl_vae.VAE(*nets(outputs=6, inputs=6), 2, "categorical")
+    with pytest.raises(errors.OptionsError, match=r"Labels have no mean.*mean=True"):
+        model.impute(np.zeros((2, 6)), mean=True)
+
+
+# -- counts and codes --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [1.5, "3", True, 0, None])
+def test_counts_are_whole_numbers(linear, count):
+    x = rows(2)
+    asked = {
+        "latent_dim": lambda: tfbdl_vae.VAE(*linear_nets(), count),
+        "num_samples": lambda: linear_vae(num_samples=count),
+        "The number of draws": lambda: linear.log_marginal(x, k=count),
+        "n": lambda: linear.sample(count),
+        "draws": lambda: linear.impute(x, draws=count),
+        "steps": lambda: linear.interpolate(x, x, count),
+    }
+    for name, ask in asked.items():
+        with pytest.raises(errors.OptionsError, match=rf"^{name} must be an integer.*{count!r}\.$"):
+            ask()
+
+
+def test_codes_and_dimensions_of_other_kinds_are_refused(linear):
+    for codes in (np.zeros((0, 2)), "a", 1.0, [["a", "b"]], None):
+        with pytest.raises(errors.DataError, match=r"codes \[n, \.\.\.\]: numbers, of one row"):
+            linear.decode(codes)
+    for latents in (0, [], ["a"], [True], [0.0], [2], [-1]):
+        with pytest.raises(errors.OptionsError, match=r"latents must be a list of dimensions"):
+            linear.traverse(latents=latents)
+    with pytest.raises(errors.OptionsError, match=r"values must be a list of finite numbers"):
+        linear.traverse(values=["a"])
+
+
+def test_an_autoencoder_names_codes_where_a_distribution_is_asked_for():
+    encoder, decoder = dense(np.eye(2), [0, 0]), dense(np.eye(2), [0, 0])
+    with pytest.raises(errors.ModelError, match=r"no distribution q\(z \| x\).*Give codes\(x\)"):
+        tfbdl_vae.AutoEncoder(encoder, decoder, 2).encode(np.zeros((1, 2)))
+
+
 # -- figures -----------------------------------------------------------------------------------
+
+
+def kl_and_noise(x):
+    """The KL of each row by latent dimension, and the variance of log p(x | z) over z."""
+    squares = np.sum(W**2, axis=0)  # the columns of W are orthogonal
+    variance = NOISE**2 / (squares + NOISE**2)
+    mean = (x - MEAN) @ W / (squares + NOISE**2)
+    slope = (x - MEAN - mean @ W.T) @ W / NOISE**2
+    bend = 0.5 * np.sum((squares / NOISE**2 * variance) ** 2)
+    return 0.5 * (mean**2 + variance - 1.0 - np.log(variance)), slope**2 @ variance + bend
 
 
 def test_held_out_figures_are_the_exact_ones_where_the_bound_is_tight(linear):
     x = rows(50)
     assert isinstance(linear, HeldOut)
-    figures = linear.held_out(x)
+    with eagerly():
+        figures, sums = linear.held_out(x), linear.elbo_total(x, draws=10)
+        assert linear.log_marginal(x, k=1).sum() == pytest.approx(log_marginal(x).sum(), abs=5e-3)
     assert set(figures) == {"elbo", "reconstruction", "kl"}
-    assert figures["elbo"] == pytest.approx(log_marginal(x).mean(), abs=1e-4)
+    kl, noise = kl_and_noise(x)
+    assert figures["kl"] == pytest.approx(kl.sum(axis=1).mean(), rel=1e-5)  # by no draws
+    error = np.sqrt(noise.sum() / 5) / 50
+    assert figures["elbo"] == pytest.approx(log_marginal(x).mean(), abs=4 * error)
     assert figures["elbo"] == pytest.approx(figures["reconstruction"] - figures["kl"])
-    assert linear.elbo_total(x, draws=1) == pytest.approx(log_marginal(x).sum(), abs=5e-3)
+    assert sums == pytest.approx(log_marginal(x).sum(), abs=4 * np.sqrt(noise.sum() / 10))
     assert linear.decoder_kl() == 0.0
+
+
+def test_the_kl_of_a_latent_dimension_asks_the_encoder_alone(monkeypatch):
+    x, model = rows(7), linear_vae()
+    monkeypatch.setattr(model, "outputs", None)
+    with eagerly():
+        found = model.kl_per_dimension(x)
+    np.testing.assert_allclose(found, kl_and_noise(x)[0].mean(axis=0), rtol=1e-5)
+    full = tfbdl_vae.VAE(*nets(), 2, prior="gaussian_mixture", seed=0)
+    with pytest.raises(errors.OptionsError, match="parts into latent dimensions"):
+        full.kl_per_dimension(binary(2))
+
+
+# -- shapes ------------------------------------------------------------------------------------
+
+
+def test_an_encoder_of_rows_of_any_length_is_asked_for_each():
+    layers = keras.layers
+    encoder = keras.Sequential(
+        [keras.Input((None, 3)), layers.GlobalAveragePooling1D(), layers.Dense(4)]
+    )
+    decoder = keras.Sequential([keras.Input((2,)), layers.Dense(12), layers.Reshape((4, 3))])
+    model = tfbdl_vae.VAE(encoder, decoder, 2, likelihoods.Gaussian(scale=1.0), seed=0)
+    pixels = np.random.default_rng(0).normal(size=(2, 4, 3)).astype("float32")
+    longer = np.concatenate([pixels, pixels], axis=1)  # of the same average
+    short, long = (model.query("codes", tf.constant(x))(x) for x in (pixels, longer))
+    np.testing.assert_allclose(long, short, rtol=1e-5)
+    np.testing.assert_allclose(model.codes(pixels), short, rtol=1e-6)
+    model.compile()
+    wrong = r"decoder gives outputs \[n, 4, 3\].*takes \[n, 8, 3\] for x.*shape \[2, 8, 3\]"
+    for refuse in (model.fit, model.elbo):
+        with pytest.raises(errors.DataError, match=wrong):
+            refuse(longer)

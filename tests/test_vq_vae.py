@@ -1,5 +1,7 @@
 """Vector-quantised auto-encoders against brute force, hand-written recursions and k-means."""
 
+from contextlib import nullcontext
+
 import keras
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from sklearn.cluster import KMeans
 from small_models import Stop, stop_at
 from tfbdl_vae import VQVAE
 from tfbdl_vae.codebook import Codebook, nearest, straight_through
+from vae_by_name import eagerly
 
 import tfbdl
 from tfbdl import errors, random, testing
@@ -93,36 +96,53 @@ def test_moving_averages_are_the_recursion_of_the_paper():
 
 @pytest.mark.parametrize("moving_averages", [True, False])
 def test_codes_out_of_use_begin_anew_at_vectors_of_the_batch(moving_averages):
-    book = Codebook(3, 2, moving_averages, decay=0.5, restart=0.3, seed=0)
+    book = Codebook(3, 2, moving_averages, decay=0.5, restart=0.2, seed=0)
     book.vectors.assign([[0.0, 0.0], [50.0, 0.0], [0.0, 50.0]])
     if moving_averages:
         book.sums.assign(book.vectors)
     z = np.random.default_rng(0).normal(size=(8, 2)).astype("float32")
-    for step in range(2):  # their counts go from 1 to 0.5, then to 0.25
+    # Their counts go from 1 to 0.5, then to 0.25; all 8 points are at the first code, whose count
+    # goes to 4.5, then to 6.25. The mean count is 5.5 / 3, then 6.75 / 3, below 8 / 3.
+    for step in range(2):
         far = np.abs(np.asarray(book.vectors)).max(1) > 20
         np.testing.assert_array_equal(far, [False, True, True])
         book.follow(tf.constant(z), book.nearest(tf.constant(z)), random.key(step))
     vectors = np.asarray(book.vectors)
     for code in (1, 2):
         assert any(np.array_equal(vectors[code], point) for point in z)
-        assert book.counts[code] == 1
+        assert float(book.counts[code]) == pytest.approx(6.75 / 3)
     book.follow(tf.zeros((0, 2)), tf.zeros((0,), tf.int32), random.key(0))  # a replica without rows
     assert np.isfinite(book.vectors).all()
+
+
+@pytest.mark.parametrize("moving_averages", [True, False])
+@pytest.mark.parametrize("points", [2, 8, 800])
+def test_evenly_used_codes_never_restart(moving_averages, points):
+    """Eight codes are chosen by turns, with fewer points in a step than codes and with more."""
+    book = Codebook(8, 2, moving_averages, decay=0.9, restart=0.5, seed=0)
+    turns = np.resize(np.arange(8), 60 * points).reshape(60, points)
+    centres = book.vectors.numpy()
+    for step, indices in enumerate(turns):
+        z = tf.constant(centres[indices])
+        book.follow(z, tf.constant(indices, tf.int32), random.key(step))
+    # Vectors stay where all their points are, but for the smoothing; a restart would move them.
+    np.testing.assert_allclose(book.vectors, centres, rtol=1e-3)
+    np.testing.assert_allclose(book.counts / np.sum(book.counts), 1 / 8, rtol=0.25)
 
 
 def test_codebook_of_separated_clusters_ends_at_the_centres_of_k_means():
     rng = np.random.default_rng(0)
     centres = np.array([[3.0, 3.0], [-3.0, 3.0], [3.0, -3.0], [-3.0, -3.0]])
     x = (np.repeat(centres, 25, axis=0) + 0.3 * rng.normal(size=(100, 2))).astype("float32")
-    model = VQVAE(identity(2, "encoder"), identity(2, "decoder"), 2, 4, "gaussian", decay=0.8)
+    model = VQVAE(identity(2, "encoder"), identity(2, "decoder"), 2, 4, "gaussian", decay=0.4)
     first = x[[0, 25, 50, 75]]
     model.book.vectors.assign(first)
     model.book.sums.assign(first)
-    model.compile(keras.optimizers.Adam(0.05), jit_compile=False)
-    history = model.fit(np.tile(x, (40, 1)), batch_size=100, epochs=2, verbose=0, shuffle=False)
+    model.compile(keras.optimizers.Adam(0.05), run_eagerly=True)
+    history = model.fit(np.tile(x, (6, 1)), batch_size=100, epochs=2, verbose=0, shuffle=False)
     expected = KMeans(4, n_init=5, random_state=0).fit(x).cluster_centers_
     order = [np.abs(expected - c).sum(1).argmin() for c in centres]
-    # 0.8^80 of the start is left; the smoothing moves a centre by 1e-5 of itself
+    # 0.4^12 of the start is left; the smoothing moves a centre by 1e-5 of itself
     np.testing.assert_allclose(model.codebook, expected[order], atol=1e-4)
     assert history.history["perplexity"][-1] == pytest.approx(4.0, rel=1e-5)
     np.testing.assert_allclose(model.code_frequencies, 0.25, atol=1e-4)
@@ -146,7 +166,7 @@ def by_hand(model, x):
 @pytest.mark.parametrize(("update", "terms"), [("moving_averages", 0), ("gradient", 1)])
 def test_loss_is_that_of_the_paper(update, terms):
     model, x = small(update=update, beta=0.4), rows()
-    model.compile(keras.optimizers.SGD(0.0), jit_compile=False)
+    model.compile(keras.optimizers.SGD(0.0), run_eagerly=True)
     log_lik, distance, *_ = by_hand(model, x)
     found = model.test_on_batch(x, return_dict=True)
     assert found["loss"] == pytest.approx((-log_lik + (0.4 + terms) * distance).mean(), rel=1e-5)
@@ -182,7 +202,7 @@ def test_gradients_go_where_the_paper_sends_them(update):
 
 def test_the_codebook_moves_in_training_alone():
     model, x = small(), rows()
-    model.compile(keras.optimizers.SGD(0.0), jit_compile=False)
+    model.compile(keras.optimizers.SGD(0.0), run_eagerly=True)
     first = model.codebook
     model(x, training=True)
     model.evaluate(x, verbose=0)
@@ -191,8 +211,10 @@ def test_the_codebook_moves_in_training_alone():
     assert not np.array_equal(model.codebook, first)
 
 
+@pytest.mark.slow
 @pytest.mark.replicas
-def test_two_replicas_move_the_codebook_as_one_does():
+@pytest.mark.parametrize("update", ["moving_averages", "gradient"])
+def test_two_replicas_move_the_codebook_as_one_does(update):
     assert testing.two_logical_cpus()
     strategy = tf.distribute.MirroredStrategy(
         ["CPU:0", "CPU:1"], cross_device_ops=tf.distribute.ReductionToOneDevice()
@@ -200,7 +222,7 @@ def test_two_replicas_move_the_codebook_as_one_does():
     found = []
     for scope in (tf.distribute.get_strategy().scope, strategy.scope):
         with scope():
-            model = small()
+            model = small(update=update)
             model.compile(keras.optimizers.SGD(0.1), jit_compile=False)
             model.fit(rows(16), batch_size=8, epochs=2, shuffle=False, verbose=0)
         state = (model.book.vectors, model.book.counts, model.encoder.weights[0])
@@ -212,7 +234,13 @@ def test_two_replicas_move_the_codebook_as_one_does():
 # -- as a model --------------------------------------------------------------------------------
 
 
-def test_maps_of_codes_are_learned_by_name_from_images_of_any_size(tmp_path):
+@pytest.mark.parametrize("traced", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_maps_of_codes_are_learned_by_name_from_images_of_any_size(tmp_path, traced):
+    with nullcontext() if traced else eagerly():
+        check_maps_of_codes(tmp_path)
+
+
+def check_maps_of_codes(folder):
     x = (np.random.default_rng(0).random((24, 5, 7, 1)) > 0.5).astype("float32")
     model = tfbdl.fit(
         "vq_vae",
@@ -231,11 +259,45 @@ def test_maps_of_codes_are_learned_by_name_from_images_of_any_size(tmp_path):
     logits = model.decoder(model.quantise(x)).numpy()
     expected = stats.bernoulli(1 / (1 + np.exp(-logits))).logpmf(x).sum((1, 2, 3))
     np.testing.assert_allclose(log_prob, expected, rtol=1e-4)
-    model.save(tmp_path / "vq.keras")
-    copy = tfbdl.load(tmp_path / "vq.keras")
+    model.save(folder / "vq.keras")
+    copy = tfbdl.load(folder / "vq.keras")
     np.testing.assert_array_equal(copy.codes(x), codes)
     np.testing.assert_array_equal(model.clone().codes(x), codes)
     assert not np.array_equal(model.clone(seed=5).codebook, model.codebook)
+
+
+class Dense(keras.Model):
+    """A linear net that does not know the shape of its outputs before it is called."""
+
+    def __init__(self, units):
+        super().__init__()
+        self.dense = keras.layers.Dense(units)
+
+    def call(self, x):
+        return self.dense(x)
+
+
+def test_subclassed_nets_are_built_by_a_call():
+    model, x = VQVAE(Dense(6), Dense(5), 2, 4, "gaussian", seed=0), rows()
+    model.compile(keras.optimizers.SGD(0.1), run_eagerly=True)
+    assert np.isfinite(model.fit(x, batch_size=12, verbose=0).history["loss"][0])
+    with eagerly():
+        assert model.codes(x).shape == (12, 3)
+
+
+@pytest.mark.parametrize("update", ["moving_averages", "gradient"])
+def test_held_out_figures_are_those_by_hand(update):
+    model, x = small(update=update), rows(20)
+    log_lik, distance, z, _, _ = by_hand(model, x)
+    share = np.bincount(brute_force(z, model.codebook).ravel(), minlength=4) / 60
+    with eagerly():
+        found = model.held_out(x)
+    expected = {
+        "reconstruction": log_lik.mean(),
+        "commitment": distance.mean(),
+        "perplexity": np.exp(stats.entropy(share)),
+    }
+    assert found == pytest.approx(expected, rel=1e-5)
 
 
 def test_draws_take_codes_by_the_prior_that_was_asked_for():
@@ -308,5 +370,11 @@ def test_options_out_of_range_are_refused():
         small(update="gradiant")
     with pytest.raises(errors.OptionsError, match="beta must be a finite number"):
         small(beta=-1.0)
+    with pytest.raises(errors.OptionsError, match="beta must be a finite number.*Received: 'x'"):
+        small(beta="x")
+    with pytest.raises(errors.OptionsError, match="restart must be at least 0.*Received: 'x'"):
+        small(restart="x")
+    with pytest.raises(errors.OptionsError, match=r"codebook_size must be .* Received: True"):
+        VQVAE(dense(5, 6, "e"), dense(6, 5, "d"), 2, True)
     with pytest.raises(errors.OptionsError, match="Did you mean 'frequencies'"):
         small().sample(prior="frequency")

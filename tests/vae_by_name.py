@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from contextlib import contextmanager
 
 import numpy as np
@@ -42,6 +43,8 @@ def eagerly():
     """Queries without tracing, which takes longer than they do."""
     tf.config.run_functions_eagerly(True)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Even though the .*does not apply to tf.data")
+            yield
     finally:
         tf.config.run_functions_eagerly(False)

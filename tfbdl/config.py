@@ -11,6 +11,7 @@ and every face of tfbdl reads the same schema.
 from __future__ import annotations
 
 import json
+import numbers
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -30,6 +31,7 @@ __all__ = [
     "Field",
     "OptionField",
     "check_choice",
+    "check_whole",
     "fields_of",
     "from_text",
     "make",
@@ -146,6 +148,26 @@ def check_choice(name: str, value: Any, admitted: Sequence[str]) -> None:
             f"{name} must be one of {', '.join(admitted)}."
             f"{did_you_mean(str(value), admitted)} Received: {value!r}."
         )
+
+
+def check_whole(name: str, value: Any, least: int = 1) -> int:
+    """A number that counts something, as an argument of a constructor or a query.
+
+    Args:
+        name: Of the argument.
+        value: What was given; an integer of Python or NumPy, and no boolean.
+        least: The least that is admitted.
+
+    Returns:
+        ``value`` as an int.
+
+    Raises:
+        OptionsError: If it is no integer, or below ``least``.
+    """
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not whole or value < least:
+        raise OptionsError(f"{name} must be an integer of at least {least}. Received: {value!r}.")
+    return int(value)
 
 
 def _explanation(error: pydantic.ValidationError, name: str, value: Any) -> str:

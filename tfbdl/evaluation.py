@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import keras
 import numpy as np
 
 from . import calibration
@@ -11,6 +13,7 @@ from .closed_form import ClosedFormPredictive
 from .predictive import Predictive
 
 LEVEL = 0.9
+MOST_ROWS = 20_000
 
 
 def evaluate(predictive: Predictive, y: Any) -> dict[str, float]:
@@ -31,6 +34,12 @@ def evaluate(predictive: Predictive, y: Any) -> dict[str, float]:
     if predictive.model.likelihood.is_classification:
         return scores | _of_classes(predictive, y)
     return scores | _of_numbers(predictive, y)
+
+
+def spaced(rows: Any) -> Any:
+    """Evenly spaced rows of many: at most 20,000, of each array of a structure."""
+    step = math.ceil(len(keras.tree.flatten(rows)[0]) / MOST_ROWS)
+    return keras.tree.map_structure(lambda part: part[::step], rows)
 
 
 def _of_numbers(predictive: Predictive, y: np.ndarray) -> dict[str, float]:

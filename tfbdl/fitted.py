@@ -21,7 +21,7 @@ from .manifests import write_atomically
 from .parametric import ParametricModel
 from .posterior import Posterior, SurrogatePosterior
 from .predictive import Predictive
-from .protocols import Stateful
+from .protocols import HeldOut, Stateful
 from .runs import RunFolder
 from .specs import RunSpec
 
@@ -114,9 +114,12 @@ class Fit:
     def evaluate(self, data: Any, draws: int = 100, seed: int = 0) -> dict[str, float]:
         """Score predictions on data: see ``tfbdl.evaluation.evaluate``.
 
+        Where the run had no targets the model says of rows what it says of test rows (``nll``,
+        ``elbo``), of at most 20,000, evenly spaced, with draws of its own.
+
         Args:
             data: ``(x, y)``, batches of such that end, a frame with the columns of training, or a
-                Dataset, whose test rows count if it has any.
+                Dataset, whose test rows count if it has any; x alone where the run had no targets.
             draws: Number of draws.
             seed: Of the draws.
 
@@ -125,14 +128,28 @@ class Fit:
             DataError: If there are no targets, each row has a weight, or the data do not look
                 like those of training.
         """
+        without = self.info is None or self.info.y_shape is None
+        if without and isinstance(self.model, HeldOut) and not isinstance(data, tuple):
+            return dict(self.model.held_out(evaluation.spaced(self._inputs(data))))
         x, y = self._rows(data)
         return evaluation.evaluate(self.predict(x, draws, seed), y)
+
+    def _inputs(self, data: Any) -> Any:
+        """The inputs to score, of a run without targets."""
+        if _is_batched(data):
+            rows = _gathered(data)
+            if rows.sample_weight is not None:
+                raise DataError("evaluate counts each row once. Received: a sample_weight.")
+            data = rows.x if rows.x_test is None else rows.x_test
+        return data if self.info is None else check_like(self.info, data)[0]
 
     def _rows(self, data: Any) -> tuple[Any, Any]:
         """The inputs and targets to score, with the labels of training."""
         if self.info is None or self.info.y_shape is None:
             known = [name for name in ("log_prob", "elbo") if hasattr(self.model, name)]
             hint = f" fit.model.{known[0]} scores rows." if known else ""
+            if isinstance(self.model, HeldOut):
+                hint = f" Expected: x alone.{hint} Received: a tuple."
             raise DataError(
                 f"The run had no targets, so there is nothing to score predictions on.{hint}"
             )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import time
 import warnings
@@ -31,8 +30,6 @@ from .protocols import Context, EngineResult, HeldOut, OnStep
 from .runs import MetricsWriter, RunFolder
 from .specs import RunSpec
 from .stored import load
-
-MOST_ROWS = 20_000
 
 __all__ = ["build_model", "execute", "extend", "load_data", "resume"]
 
@@ -237,7 +234,8 @@ def _scores(fit: Fit, dataset: Dataset | None) -> dict[str, float]:
         return _held_out(fit.model, dataset)
     if dataset.y_test is not None:
         return evaluation.evaluate(fit.predict(dataset.x_test), dataset.y_test)
-    scores = evaluation.evaluate(fit.predict(_spaced(dataset.x)), _spaced(dataset.y))
+    x, y = evaluation.spaced(dataset.x), evaluation.spaced(dataset.y)
+    scores = evaluation.evaluate(fit.predict(x), y)
     return {f"train_{name}": value for name, value in scores.items()}
 
 
@@ -246,17 +244,11 @@ def _held_out(model: Any, dataset: Dataset) -> dict[str, float]:
     if dataset.x_test is None or not isinstance(model, HeldOut):
         return {}
     try:
-        figures = model.held_out(_spaced(dataset.x_test))
+        figures = model.held_out(evaluation.spaced(dataset.x_test))
     except TfbdlError as error:
         warnings.warn(f"The test rows were not scored. {error}", TfbdlWarning, stacklevel=2)
         return {}
     return {f"test_{name}": value for name, value in figures.items()}
-
-
-def _spaced(rows: Any) -> Any:
-    """Evenly spaced rows of many."""
-    step = math.ceil(len(keras.tree.flatten(rows)[0]) / MOST_ROWS)
-    return keras.tree.map_structure(lambda part: part[::step], rows)
 
 
 def _in_memory(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random as python_random
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
@@ -101,19 +101,25 @@ class TrainableModel(keras.Model):
         steps_per_execution: int = 1,
         **kwargs: Any,
     ) -> None:
-        """As in Keras, without a loss.
+        """As in Keras, without a loss and metrics of targets.
 
         ``steps_per_execution`` is lowered by ``fit`` to a divisor of an epoch's steps, so that an
         epoch has as many as it should. Where a layer computes in float16 the loss is scaled.
 
         Raises:
-            OptionsError: If a loss is given.
+            OptionsError: If a loss or metrics are given.
         """
         if loss is not None:
             raise OptionsError(
                 f"{type(self).__name__} minimises {self.objective} and takes no loss. "
                 f"Received: loss={loss!r}."
             )
+        for name in ("loss_weights", "metrics", "weighted_metrics"):
+            if kwargs.get(name):
+                raise OptionsError(
+                    f"{type(self).__name__} minimises {self.objective} and has metrics of its own; "
+                    f"there are no targets for others. Received: {name}={kwargs[name]!r}."
+                )
         self.given_steps_per_execution = steps_per_execution
         optimizer = functional.scaled_optimizer(self, optimizer)
         super().compile(optimizer=optimizer, steps_per_execution=steps_per_execution, **kwargs)
@@ -144,6 +150,7 @@ class TrainableModel(keras.Model):
         Raises:
             DataError: If the rows do not suit the model, or have weights.
         """
+        self.refuse_weights(kwargs)
         data = self.training_rows(x, y)
         if validation_split:
             if validation_data is not None:
@@ -170,6 +177,56 @@ class TrainableModel(keras.Model):
             steps_per_epoch=steps,
             **kwargs,
         )
+
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        sample_weight: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        """As in Keras: means over rows, with noise of its own; ``y`` plays no part.
+
+        Raises:
+            DataError: If the rows do not suit the model, or have weights.
+        """
+        self.refuse_weights({"sample_weight": sample_weight})
+        if not kwargs.get("_use_cached_eval_dataset"):
+            data = self.training_rows(x)
+            self.make_ready(data)
+            x = data.batches(batch_size or BATCH_SIZE, seed=0, shuffle=False, repeat=False)
+        return super().evaluate(x, None, None, verbose, **kwargs)
+
+    def train_on_batch(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        class_weight: Any = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """As in Keras; ``y`` plays no part, and the rows are not checked.
+
+        Raises:
+            DataError: If rows have weights.
+        """
+        self.refuse_weights({"sample_weight": sample_weight, "class_weight": class_weight})
+        self.make_ready(x)
+        return super().train_on_batch(x, y, return_dict=return_dict)
+
+    def test_on_batch(
+        self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
+    ) -> Any:
+        """As in Keras; ``y`` plays no part, and the rows are not checked.
+
+        Raises:
+            DataError: If rows have weights.
+        """
+        self.refuse_weights({"sample_weight": sample_weight})
+        self.make_ready(x)
+        return super().test_on_batch(x, y, return_dict=return_dict)
 
     def train_step(self, data: Any) -> Any:
         """Keras' own step, then the count that gives the next step new noise."""
@@ -200,14 +257,24 @@ class TrainableModel(keras.Model):
         """
         return self.rows_alone(as_dataset(x), what)
 
+    def refuse_weights(self, arguments: Mapping[str, Any]) -> None:
+        """Refuse weights of rows among the arguments of a verb of Keras.
+
+        Raises:
+            DataError: With the argument's name.
+        """
+        for name in ("sample_weight", "class_weight"):
+            if arguments.get(name) is not None:
+                raise DataError(
+                    f"{type(self).__name__} counts each row once. Expected x or (x, y). "
+                    f"Received: a {name}."
+                )
+
     def rows_alone(self, data: Dataset, what: str = "x") -> Dataset:
         """Checked rows of a Dataset, without its targets."""
         spec: Any = None if data.stream is None else data.stream.element_spec
-        if (isinstance(spec, tuple) and len(spec) > 2) or data.sample_weight is not None:
-            raise DataError(
-                f"{type(self).__name__} counts each row once. Expected x or (x, y). "
-                "Received: a sample_weight."
-            )
+        weighted = isinstance(spec, tuple) and len(spec) > 2
+        self.refuse_weights({"sample_weight": True if weighted else data.sample_weight})
         data = data.inputs()
         if data.stream is None:
             self.check_rows(data.x, what)
@@ -222,6 +289,9 @@ class TrainableModel(keras.Model):
 
     def on_fit(self, data: Dataset) -> None:
         """Called with the training rows before Keras' ``fit``."""
+
+    def make_ready(self, rows: Any) -> None:
+        """Called before Keras' other verbs, with a Dataset or a batch: build what is not built."""
 
     def batches(self, data: Dataset, batch_size: int, **options: Any) -> Any:
         """The batches of training; ``options`` are those of ``Dataset.batches``."""

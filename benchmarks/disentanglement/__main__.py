@@ -2,7 +2,8 @@
 
 ``python -m benchmarks.disentanglement`` runs all parts, ``--only three`` one. ``three``: scale and
 position of a square, beta-VAE beside the VAE and the same net untrained. ``five``: shape, scale,
-orientation and position, with linear codes, DC-IGN, and the true factors themselves and rotated.
+orientation and position, with linear codes and DC-IGN too. Both have as controls the true factors,
+themselves and rotated, and the raw pixels.
 """
 
 from __future__ import annotations

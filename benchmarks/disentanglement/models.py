@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -12,12 +12,14 @@ from tfbdl_vae import VAE, Shapes2D
 from tfbdl_vae import disentanglement as scores
 from tfbdl_vae.metrics import ACTIVE
 
+from benchmarks import parts
 from tfbdl import functional
 
 HIDDEN, LATENT, BATCH = 300, 10, 128
 BLOCK = 4096
 EXECUTION = 100  # steps
 COLUMNS = ("Higgins", "MIG", "FactorVAE")
+PIXEL_POINTS = {"num_train": 1000, "num_eval": 500}
 
 Nets = tuple[keras.Model, keras.Model]
 
@@ -77,6 +79,39 @@ def of_codes(codes: np.ndarray, simulator: Shapes2D, seed: int) -> dict[str, Any
         "FactorVAE": scores.factor_vae_score(looked_up, truth, seed),
         "active": int((codes.var(axis=0) > ACTIVE).sum()),
     }
+
+
+def controls(simulator: Shapes2D, seed: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(name, figures) of what needs no training: the true factors, themselves and rotated; pixels.
+
+    Of the pixels there is Higgins' score, of fewer points; the other scores are of codes.
+    """
+    factors = simulator.grid()
+    true = (factors - factors.mean(axis=0)) / factors.std(axis=0)
+    size = factors.shape[1]
+    rotation = np.linalg.qr(np.random.default_rng(seed).normal(size=(size, size)))[0]
+    yield "ground truth", of_codes(true, simulator, seed) | {"seconds": 0.0}
+    yield "ground truth, rotated", of_codes(true @ rotation, simulator, seed) | {"seconds": 0.0}
+    began = time.perf_counter()
+    found = scores.beta_vae_score(lambda x: x, simulator, seed, **PIXEL_POINTS)
+    seconds = time.perf_counter() - began
+    others = {"MIG": None, "FactorVAE": None, "active": 1024, "seconds": seconds}
+    yield "raw pixels", {"Higgins": found, **others}
+
+
+def table(found: dict[str, list[Any]]) -> None:
+    """Print the scores of each encoder over the seeds."""
+    print()
+    parts.header("encoder", *COLUMNS, "active")
+    for name, each in found.items():
+        told = [[row[column] for row in each if row[column] is not None] for column in COLUMNS]
+        cells = [parts.spread(values, 3) if values else "" for values in told]
+        parts.row(name, *cells, ", ".join(str(row["active"]) for row in each))
+
+
+def cell(value: float | None) -> str:
+    """A score of one seed, if there is one."""
+    return "" if value is None else f"{value:.3f}"
 
 
 def kl_of(model: VAE, x: np.ndarray) -> list[float]:

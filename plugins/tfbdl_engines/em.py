@@ -20,6 +20,7 @@ from .results import result_of, rows_of
 from .variational_em import VariationalEm
 
 OF_KERAS_MODELS = ("e_epochs", "m_epochs", "learning_rate")
+STEPS, TOLERANCE = 1_000, 1e-6  # where no numbers are given
 ROWS_OF_TEMPLATE = 5_000  # enough to tell which arrays a start has, and of which shapes
 
 
@@ -49,7 +50,7 @@ class ExpectationMaximization:
         _check_options(options, model)
         rows = model.rows(rows_of(model, data))
         schedule = Schedule(
-            tolerance=options.tolerance,
+            tolerance=(TOLERANCE if options.tolerance is None else options.tolerance) or None,
             e_step=options.e_step,
             samples=options.samples,
             batch_size=options.batch_size,
@@ -61,7 +62,7 @@ class ExpectationMaximization:
             climb,
             lambda restart: self._start(model, climb.rows, context.seed, restart),
             context,
-            steps=options.steps,
+            steps=STEPS if options.steps is None else options.steps,
             restarts=options.restarts,
             objective=objective,
             checkpoint_seconds=options.checkpoint_seconds,

@@ -15,17 +15,17 @@ class EmOptions(Config):
     steps, by passes over the data: ``e_epochs``, ``m_epochs`` and ``learning_rate`` are for these.
     """
 
-    steps: int = Field(
-        1_000,
+    steps: int | None = Field(
+        None,
         ge=0,
-        description="Most M-steps of a climb (of minibatches: passes); 0: the start. Keras models "
-        "make 50 if no number is given.",
+        description="Most M-steps of a climb (of minibatches: passes); 0: the start; none: as "
+        "suits the model, 1,000 of formulas and 50 of a Keras model.",
     )
     tolerance: float | None = Field(
-        1e-6,
+        None,
         ge=0,
-        description="A step that gains less, in nats per row, is the last; none: make all steps. "
-        "Keras models make all, unless a number is given.",
+        description="A step that gains less, in nats per row, is the last; 0: make all steps; "
+        "none: as suits the model, 1e-6 of formulas and 0 of a Keras model.",
     )
     restarts: int = Field(1, ge=1, description="Climbs, each from a start of its own; the best.")
     initial: Literal["auto", "kmeans++", "random", "current"] | Arrays = Field(

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tfbdl import functional
+from tfbdl import evaluation, functional
 from tfbdl.data import Dataset, steps_per_execution
 from tfbdl.errors import CapabilityError, ModelError, OptionsError, RunError
 from tfbdl.inference.driver import Reporter
@@ -28,7 +28,7 @@ EXECUTION = 32  # training steps between two looks, at most
 OF_SUMS = ("restarts", "e_step", "samples", "forgetting")
 
 
-@dataclass
+@dataclasses.dataclass
 class Phase:
     """One of the two steps.
 
@@ -52,7 +52,8 @@ class VariationalEm:
 
     The E-step raises the bound ``L(q, theta)`` in the weights of q, the M-step in theta (Neal &
     Hinton 1998, section 2), each by passes over the data with Adam. Moving statistics of
-    normalisation layers follow in both.
+    normalisation layers follow in both. The figures after a step are of at most 20,000 training
+    rows, evenly spaced.
 
     Args:
         options: See EmOptions.
@@ -88,9 +89,8 @@ class _Climb:
 
     def __init__(self, model: Any, rows: Dataset, options: EmOptions, context: Context) -> None:
         self.model, self.rows, self.options, self.context = model, rows, options, context
-        given = options.model_fields_set
-        self.steps = options.steps if "steps" in given else STEPS
-        self.tolerance = options.tolerance if "tolerance" in given else None
+        self.steps = STEPS if options.steps is None else options.steps
+        self.tolerance = options.tolerance or None
         self.batch_size = options.batch_size or BATCH_SIZE
         self.reporter = Reporter(context, options.checkpoint_seconds)
         self.step, self.converged = 0, False
@@ -172,12 +172,12 @@ class _Climb:
         """What ``model.fit`` takes: our own models a Dataset, others its batches."""
         rows, size = self.rows, self.batch_size
         if getattr(self.model, "takes_datasets", False):
-            return {"x": rows, "batch_size": size, "validation_data": rows}
+            return {"x": rows, "batch_size": size, "validation_data": _some(rows)}
         return {
             "x": rows.batches(size, seed=self.context.seed, start_epoch=epoch),
             "steps_per_epoch": rows.steps_per_epoch(size),
             "shuffle": False,  # the batches come in the order they shall have
-            "validation_data": rows.batches(size, seed=0, shuffle=False, repeat=False),
+            "validation_data": _some(rows).batches(size, seed=0, shuffle=False, repeat=False),
         }
 
     def take_up(self, figures: dict[str, float]) -> None:
@@ -257,6 +257,14 @@ class _Turns(keras.callbacks.Callback):
             climb.context.on_step({"step": epoch + 1, "steps": climb.steps * climb.passes})
 
 
+def _some(rows: Dataset) -> Dataset:
+    """Evenly spaced rows of many."""
+    y = None if rows.y is None else evaluation.spaced(rows.y)
+    x = evaluation.spaced(rows.x)
+    info = dataclasses.replace(rows.info, num_rows=len(keras.tree.flatten(x)[0]))
+    return dataclasses.replace(rows, x=x, y=y, info=info)
+
+
 def _check_phases(model: Any) -> None:
     if not isinstance(model, Alternating):
         raise CapabilityError(
@@ -268,6 +276,13 @@ def _check_phases(model: Any) -> None:
     phases = model.phases()
     parts = [{id(v) for v in phases.get(name, ())} for name in ("e", "m")]
     every = {id(v) for v in keras_model.trainable_variables}
+    if set(phases) == {"e", "m"} and every and parts[0] | parts[1] == every and not all(parts):
+        step, weights = ("E", "q(z | x)") if not parts[0] else ("M", "p(x | z) and p(z)")
+        raise ModelError(
+            f"No weight of the {step}-step, of {weights}, trains: they are frozen, or there is "
+            "none. Expected: weights that train in both steps. For one set of weights alone take "
+            f"engine='variational'. Received: {len(parts[0])} of e, {len(parts[1])} of m."
+        )
     if set(phases) != {"e", "m"} or not all(parts):
         counts = {name: len(part) for name, part in phases.items()}
         raise ModelError(

@@ -115,6 +115,24 @@ class Queries(ContrastiveDivergence):
         key = random.key(seed, "pseudo-likelihood")
         return energy.pseudo_log_likelihood(weights, codes, key).numpy()
 
+    def reconstruction_error(self, v: Any) -> np.ndarray:
+        """Mean square over units of ``v`` minus its mean given ``p(h | v)``, in codes: ``[n]``."""
+        weights, codes = self.weights_now("float64"), self._codes(v)
+        h = tf.sigmoid(energy.hidden_logits(self.units, weights, codes))
+        back = self.units.mean(weights.b, energy.field_of(weights, h))
+        return tf.reduce_mean(tf.math.squared_difference(codes, back), axis=-1).numpy()
+
+    def held_out(self, x: Any) -> dict[str, float]:
+        """Means over rows of the reconstruction error and the pseudo-log-likelihood, in nats.
+
+        The latter is of binary units alone, and from one unit of each row. See
+        ``tfbdl.protocols.HeldOut``.
+        """
+        figures = {"reconstruction_error": float(self.reconstruction_error(x).mean())}
+        if isinstance(self.units, BinaryUnits):
+            figures["pseudo_log_likelihood"] = float(self.pseudo_log_likelihood(x, seed=0).mean())
+        return figures
+
     def log_partition_exact(self) -> float:
         """``log Z`` in nats, by enumeration of the smaller binary layer.
 

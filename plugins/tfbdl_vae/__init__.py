@@ -176,7 +176,7 @@ def tfbdl_datasets() -> Iterable[DatasetSpec]:
     return (
         DatasetSpec(
             name="shapes2d",
-            summary="Simulated shapes of 32 x 32 pixels, with the factors that made them as y.",
+            summary="Simulated shapes of 32 x 32 pixels, with the factors that made them as y",
             factory="tfbdl_vae.shapes:shapes2d",
             config=data_config.Shapes2DOptions,
             task="regression",

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from tfbdl import random
+from tfbdl.errors import ModelError
 from tfbdl.trainable import THREAD, row_mean
 
-from .encoder_decoder import widened
+from .encoder_decoder import Pass, widened
+from .held_out import HeldOutRows
 from .traversal import Traversals
 
 
-class Pass(NamedTuple):
-    """What ``call`` leaves for the loss: rows as the model saw them, and the decoder's part."""
-
-    x: tf.Tensor
-    outputs: tf.Tensor
-    decoder_kl: Any
-
-
 @keras.saving.register_keras_serializable(package="tfbdl_vae")
-class AutoEncoder(Traversals):
+class AutoEncoder(HeldOutRows, Traversals):
     """Encoder and decoder trained to give back each row: ``max log p(x | z = f(x))``.
 
     It says nothing of how codes are distributed, so it has neither bounds nor draws. A VAE whose
@@ -74,6 +68,29 @@ class AutoEncoder(Traversals):
         for added in self.losses:
             loss += tf.cast(added, loss.dtype)
         return loss / tf.distribute.get_strategy().num_replicas_in_sync
+
+    def encode(self, x: Any) -> Any:
+        """There is no q(z | x): see ``codes``.
+
+        Raises:
+            ModelError: Always.
+        """
+        raise ModelError(
+            f"The {type(self).__name__} has one code for each row, and no distribution q(z | x) of "
+            "it. Give codes(x), or use a VAE."
+        )
+
+    def held_out(self, x: Any) -> dict[str, float]:
+        """The mean over rows of the reconstruction ``log p(x | z)``, in nats.
+
+        See ``tfbdl.protocols.HeldOut``.
+        """
+        return {"reconstruction": float(self.scores(x)["reconstruction"].mean())}
+
+    def scores_of(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
+        """See HeldOutRows."""
+        outputs = self.outputs(widened(self.encoder(x)))[0]
+        return {"reconstruction": self.log_lik(outputs, x)[0]}
 
     def code_of(self, x: tf.Tensor) -> tf.Tensor:
         """See Codes."""

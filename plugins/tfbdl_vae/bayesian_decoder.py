@@ -14,6 +14,7 @@ import tensorflow as tf
 
 import tfbdl
 from tfbdl import functional, random
+from tfbdl.config import check_whole
 from tfbdl.errors import ModelError, OptionsError
 from tfbdl.likelihoods import Likelihood
 
@@ -68,6 +69,7 @@ def run(
 
 def kl(decoder: tfbdl.BayesianNetwork, draws: int, seed: int) -> float:
     """KL(q(weights) || prior) in nats, a mean over draws where it is not closed."""
+    draws = check_whole("draws", draws)
     count = 1 if decoder.has_gaussian_prior else draws
     keys = random.split(random.key(seed, "decoder_kl"), count)
     values = [decoder.kl(decoder.surrogate.sample(key)) for key in tf.unstack(keys)]

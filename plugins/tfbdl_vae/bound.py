@@ -68,34 +68,43 @@ class DoublyReparameterised:
     """The gradient of Tucker et al. 2019 (eq. 8), whose noise does not grow with S.
 
     The density of q is held constant where it is evaluated, so that the encoder learns through z
-    alone; there each draw counts with the square of its normalised weight, and in the decoder with
-    the weight itself. The weights are known only after z was used, so the factor of the encoder's
-    gradient is put in on the way back.
+    alone. With ``log w = log p(x | z) + b (log p(z) - log q(z | x))``, whose normalised weights are
+    v, each draw counts there with ``(1 - b) v + b v^2``: v itself is of the bound, and the score of
+    q, of which there is b, has the mean of ``(v - v^2)`` times the path's derivative. At b = 1 this
+    is the paper's square. In the decoder a draw counts with v. The weights are known only after z
+    was used, so the factor ``1 - b + b v`` is put in on the way back.
 
-    Use ``z = hook(z)`` before p and q see it, and ``objective(log_w)`` in the bound's place: its
+    Use ``z = hook(z)`` before p and q see it, and ``objective(log_w, b)`` in the bound's place: its
     value is the bound's, its gradient is this one.
     """
 
     def __init__(self) -> None:
-        self.weights: tf.Tensor | None = None
+        self.factor: tf.Tensor | None = None
 
     def hook(self, z: tf.Tensor) -> tf.Tensor:
-        """``z [S, n, d]``, whose gradient will be multiplied by the normalised weights."""
+        """``z [S, n, d]``, whose gradient will be multiplied by the factor of each draw."""
 
         @tf.custom_gradient
         def identity(value: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
             def gradient(upstream: tf.Tensor) -> tf.Tensor:
-                assert self.weights is not None, "objective(log_w) was not part of the loss"
-                return upstream * self.weights[..., tf.newaxis]
+                assert self.factor is not None, "objective(log_w) was not part of the loss"
+                return upstream * self.factor[..., tf.newaxis]
 
             return tf.identity(value), gradient
 
         return identity(z)
 
-    def objective(self, log_w: tf.Tensor) -> tf.Tensor:
-        """The importance-weighted bound ``[n]``, with this gradient."""
-        self.weights = tf.stop_gradient(tf.nn.softmax(log_w, axis=0))
-        surrogate = tf.reduce_sum(self.weights * log_w, axis=0)
+    def objective(self, log_w: tf.Tensor, weight: tf.Tensor | float = 1.0) -> tf.Tensor:
+        """The importance-weighted bound ``[n]``, with this gradient.
+
+        Args:
+            log_w: ``[S, n]``.
+            weight: How often ``log p(z) - log q(z | x)`` is in it: b.
+        """
+        normalised = tf.stop_gradient(tf.nn.softmax(log_w, axis=0))
+        weight = tf.cast(weight, log_w.dtype)
+        self.factor = 1.0 - weight + weight * normalised
+        surrogate = tf.reduce_sum(normalised * log_w, axis=0)
         return surrogate + tf.stop_gradient(importance_weighted(log_w) - surrogate)
 
 
@@ -123,8 +132,9 @@ class RunningLogMean(NamedTuple):
         log_w = tf.cast(log_w, self.peak.dtype)
         log_w = tf.where(used[:, tf.newaxis], log_w, tf.cast(-math.inf, log_w.dtype))
         peak = tf.maximum(self.peak, tf.reduce_max(log_w, axis=0))
-        before = tf.math.multiply_no_nan(self.total, tf.exp(self.peak - peak))
-        total = before + tf.reduce_sum(tf.exp(log_w - peak), axis=0)
+        shift = tf.where(tf.math.is_finite(peak), peak, tf.zeros_like(peak))  # no -inf - -inf
+        before = tf.math.multiply_no_nan(self.total, tf.exp(self.peak - shift))
+        total = before + tf.reduce_sum(tf.exp(log_w - shift), axis=0)
         count = self.count + tf.cast(tf.math.count_nonzero(used), peak.dtype)
         return RunningLogMean(peak, total, count)
 

@@ -11,6 +11,8 @@ import tensorflow as tf
 from tfbdl import random
 from tfbdl.inference.surrogate import read
 
+from .replicas import over_replicas
+
 SMOOTHING = 1e-5
 """What each count is raised by, so that no code is divided by nothing."""
 
@@ -51,12 +53,16 @@ class Codebook(keras.layers.Layer):
     (van den Oord et al. 2017, appendix A.1, eqs. 6 to 8; c is a Laplace smoothing). At the start
     each ``N_i`` is 1 and each ``e_i`` is drawn.
 
+    In even use each code has the share ``P / K`` of a step's ``P`` points. At first the averages
+    are still nearer to their start than to that; what counts as the even share then is their mean.
+
     Args:
         size: Number ``K`` of codes.
         embedding_dim: Size ``d`` of a code's vector.
         moving_averages: Whether the vectors follow by moving averages; else by gradients.
         decay: Of the moving averages.
-        restart: A code whose ``N_i`` falls below this begins anew at a point of the batch.
+        restart: A code whose ``N_i`` falls below this part of the even share begins anew at a point
+            of the batch, with the even share as its ``N_i``.
         seed: Of the first vectors.
 
     Attributes:
@@ -118,11 +124,9 @@ class Codebook(keras.layers.Layer):
             key: Of the points at which codes begin anew.
         """
         z = tf.reshape(z, [-1, self.embedding_dim])
-        chosen = tf.one_hot(tf.reshape(indices, [-1]), self.size, dtype=z.dtype)
-        n, s = tf.reduce_sum(chosen, axis=0), tf.matmul(chosen, z, transpose_a=True)
-        context = tf.distribute.get_replica_context()
-        if context is not None and context.num_replicas_in_sync > 1:
-            n, s = context.all_reduce("sum", [n, s])
+        flat = tf.reshape(indices, [-1])
+        n = tf.math.unsorted_segment_sum(tf.ones_like(z[:, 0]), flat, self.size)
+        n, s = over_replicas([n, tf.math.unsorted_segment_sum(z, flat, self.size)])
         vectors = read(self.vectors)
         counts = self.decay * read(self.counts) + (1.0 - self.decay) * n  # eq. 6
         sums = None
@@ -132,11 +136,12 @@ class Codebook(keras.layers.Layer):
             smooth = (counts + SMOOTHING) / (total + self.size * SMOOTHING) * total
             vectors = sums / smooth[:, tf.newaxis]  # eq. 8
         if self.restart > 0:
-            dead = counts < self.restart
+            even = tf.minimum(tf.reduce_mean(n), tf.reduce_mean(counts))
+            dead = counts < self.restart * even
             vectors = tf.where(dead[:, tf.newaxis], self._points(z, vectors, key), vectors)
-            counts = tf.where(dead, tf.ones_like(counts), counts)
+            counts = tf.where(dead, even, counts)
             if sums is not None:
-                sums = tf.where(dead[:, tf.newaxis], vectors, sums)
+                sums = tf.where(dead[:, tf.newaxis], even * vectors, sums)
         self.counts.assign(counts)
         if self.sums is not None:
             self.sums.assign(sums)

@@ -27,12 +27,15 @@ class Codes(EncoderDecoder):
     """
 
     def codes(self, x: Any) -> np.ndarray:
-        """The code of each row, ``E[z | x]``: ``[n, latent_dim]``."""
-        x = self.rows(x)
-        size = max(1, BLOCK_NUMBERS // max(1, int(np.prod(x.shape[1:]))))
-        program = self.query("codes", x)
-        blocks = [program(x[i : i + size]).numpy() for i in range(0, x.shape[0], size)]
-        return np.concatenate(blocks)
+        """The code of each row: ``[n, latent_dim]``.
+
+        Of a VAE it is ``E[z | x]``. Where that has no closed form another point of q(z | x) stands
+        for it: of an inverse autoregressive flow the image of ``eps = 0``, and of relaxed discrete
+        variables (``concrete``) the probabilities of their classes, which are the mean of what is
+        relaxed. A mean over draws is ``encode(x).sample(100).numpy().mean(0)``.
+        """
+        codes: np.ndarray = self.encoded("codes", self.rows(x)).numpy()
+        return codes
 
     def transform(self, x: Any) -> np.ndarray:
         """As ``codes``, by scikit-learn's name."""
@@ -51,7 +54,10 @@ class Codes(EncoderDecoder):
         return self.likelihood.distribution(outputs, self.likelihood_parameters())
 
     def reconstruct(self, x: Any) -> np.ndarray:
-        """``E[x | z]`` at the code of each row, of the shape of ``x``.
+        """``E[x | z]`` at the code of each row, see ``codes``, of the shape of ``x``.
+
+        It is not ``E[x' | x]``, the mean over q(z | x), and z of ``iaf`` and ``concrete`` is not
+        ``E[z | x]`` either; of ``concrete`` the decoder sees probabilities, no draw near one-hot.
 
         Of labels the probabilities of the classes: ``[n, ..., classes]``.
         """
@@ -81,12 +87,26 @@ class Codes(EncoderDecoder):
         Raises:
             DataError: If they are of another width.
         """
-        z = tf.cast(tf.convert_to_tensor(z), keras.config.floatx())
+        z = tf.cast(as_numbers(z), keras.config.floatx())
         if z.shape.rank != 2 or z.shape[-1] != self.latent_dim:
             raise DataError(
                 f"Expected codes [n, {self.latent_dim}]. Received: shape {list(z.shape)}."
             )
         return z
+
+    def encoded(self, name: str, *rows: tf.Tensor) -> Any:
+        """What a query of the encoder alone says of rows, in blocks of them.
+
+        Args:
+            name: Of the query, see ``program``.
+            *rows: Rows ``x``, and what else the query takes of each of them.
+        """
+        x = rows[0]
+        size = max(1, BLOCK_NUMBERS // max(1, int(np.prod(x.shape[1:]))))
+        program = self.query(name, x)
+        starts = range(0, x.shape[0], size)
+        blocks = [program(*(part[i : i + size] for part in rows)) for i in starts]
+        return tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), *blocks)
 
     def outputs_at(self, z: tf.Tensor, key: tf.Tensor | None = None) -> tf.Tensor:
         """The decoder's outputs at codes, in blocks of rows.
@@ -137,10 +157,30 @@ class Codes(EncoderDecoder):
         return tf.ensure_shape(outputs, shape if isinstance(shape, tuple) else None)
 
     def query(self, name: str, rows: tf.Tensor) -> Any:
-        """A query's program, traced once a model; it is not part of the model's state."""
+        """A query's program, traced once for rows of a shape and type; no part of the state."""
         programs = self.__dict__.setdefault("_programs", {})
-        if name not in programs:
+        kind = name, tuple(rows.shape[1:]), rows.dtype
+        if kind not in programs:
             row = tf.TensorSpec([None, *rows.shape[1:]], rows.dtype)
             function, signature = self.program(name, row)
-            programs[name] = tf.function(function, input_signature=signature, autograph=False)
-        return programs[name]
+            programs[kind] = tf.function(function, input_signature=signature, autograph=False)
+        return programs[kind]
+
+
+def as_numbers(z: Any) -> tf.Tensor:
+    """Codes of any kind as a tensor, of at least one row.
+
+    Raises:
+        DataError: If they are no numbers, or none.
+    """
+    try:
+        codes = tf.convert_to_tensor(z)
+    except (TypeError, ValueError):
+        codes = None
+    numeric = codes is not None and (codes.dtype.is_floating or codes.dtype.is_integer)
+    if not numeric or not codes.shape.rank or codes.shape[0] == 0:
+        received = f"shape {list(codes.shape)}" if numeric else f"{z!r:.60}"
+        raise DataError(
+            f"Expected codes [n, ...]: numbers, of one row at least. Received: {received}."
+        )
+    return codes

@@ -45,6 +45,11 @@ class BaseOptions(Config):
         gt=0,
         description="Standard deviation of gaussian noise, in those of the data; none: learned.",
     )
+    learned_scale: Literal["auto", "one", "each"] = Field(
+        "auto",
+        description="Where noise_scale is learned: one for all elements of a row, each its own, or "
+        "auto: each column of a standardised table its own, else one.",
+    )
     standardize: bool = Field(
         True,
         description="Of the gaussians: give the nets tables of mean 0 and standard deviation 1; "
@@ -75,6 +80,10 @@ class VAEOptions(NetOptions):
         "diagonal", description="Family of q(z | x)."
     )
     flow_layers: int = Field(2, ge=1, description="Steps of the flow of iaf.")
+    flow_hidden: tuple[int, ...] = Field(
+        (64,), description="Units of the hidden layers of each of its masked nets."
+    )
+    flow_context: int = Field(16, ge=1, description="Encoder outputs that each masked net sees.")
     classes: int | None = Field(
         None,
         ge=2,
@@ -84,8 +93,16 @@ class VAEOptions(NetOptions):
     temperature: float = Field(
         2 / 3, gt=0, description="Of concrete's relaxed draws; they near one-hot as it falls."
     )
+    prior_temperature: float = Field(
+        0.5, gt=0, description="Of the relaxed prior that concrete's draws are compared with."
+    )
     straight_through: bool = Field(
         False, description="Make concrete's draws one-hot, with the gradient of the relaxed."
+    )
+    concrete_kl: Literal["auto", "relaxed", "categorical"] = Field(
+        "auto",
+        description="KL of concrete: of relaxed draws, closed of the discrete variables (a bound "
+        "for straight_through alone), or auto: what is a bound.",
     )
     estimator: Literal["auto", "A", "B"] = Field(
         "auto",
@@ -154,8 +171,8 @@ class VQVAEOptions(BaseOptions):
         0.5,
         ge=0,
         lt=1,
-        description="A code that is chosen less often than this in a step, on a moving average, "
-        "begins anew at a vector of the batch; 0: never.",
+        description="A code that is chosen less often, on a moving average, than this part of even "
+        "use begins anew at a vector of the batch; 0: never.",
     )
 
 

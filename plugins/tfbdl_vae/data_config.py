@@ -20,3 +20,9 @@ class Shapes2DOptions(Config):
         None, ge=1, description="Draw so many images, none twice; none: all of them, in order."
     )
     sample_seed: int = Field(0, ge=0, lt=2**32, description="Seed of that draw.")
+    test_fraction: float = Field(
+        0.1, ge=0.0, lt=1.0, description="Share of the rows held out for testing; 0: none."
+    )
+    split: int = Field(
+        0, ge=0, lt=2**32, description="Seed of the division into training and test rows."
+    )

@@ -9,13 +9,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfbdl.config import check_whole
 from tfbdl.data import Dataset, as_dataset
 from tfbdl.errors import DataError, OptionsError
+from tfbdl.specs import Capability
 from tfbdl.trainable import THREAD
 
 from .encoder_decoder import widened
 from .factor_batches import FactorBatches
 from .model import VAE
+from .replicas import over_replicas
+from .schedules import checked_number
 
 
 @keras.saving.register_keras_serializable(package="tfbdl_vae")
@@ -31,7 +35,9 @@ class DCIGN(VAE):
 
     Which factor varies is all that training uses of ``y``; its values are not regressed upon.
     Evaluation, queries and validation clamp nothing and need no factors. The metrics of training
-    are those of the clamped bound. Without factors (K = 0) it is a VAE.
+    are those of the clamped bound: the ``elbo`` in the history and the figures of a run is not a
+    bound of the data. ``val_elbo``, a run's ``test_elbo`` and ``model.elbo(x)``, unclamped, are.
+    Without factors (K = 0) it is a VAE.
 
     Args:
         encoder, decoder, latent_dim: As in VAE.
@@ -63,6 +69,7 @@ class DCIGN(VAE):
         ```
     """
 
+    capabilities = frozenset({Capability.TRAINABLE})  # clamping trains both nets at once
     arguments: ClassVar[tuple[str, ...]] = (
         *VAE.arguments,
         "num_factors",
@@ -81,26 +88,38 @@ class DCIGN(VAE):
         intrinsic_ratio: float = 10.0,
         **options: Any,
     ) -> None:
-        super().__init__(encoder, decoder, latent_dim, *args, **options)
-        if not 0 <= num_factors <= latent_dim:
+        count = check_whole("num_factors", num_factors, 0)
+        strength = checked_number("invariance_strength", invariance_strength)
+        ratio = checked_number("intrinsic_ratio", intrinsic_ratio)
+        posterior = options.get("posterior", "diagonal")
+        if posterior != "diagonal":
+            raise OptionsError(
+                "DC-IGN clamps latent dimensions one by one. Expected posterior='diagonal'. "
+                f"Received: {posterior!r}."
+            )
+        if count > check_whole("latent_dim", latent_dim):
             raise OptionsError(
                 "Each factor has a latent dimension of its own. Expected num_factors from 0 to "
                 f"latent_dim={latent_dim}. Received: {num_factors!r}."
             )
-        for name, value in (
-            ("invariance_strength", invariance_strength),
-            ("intrinsic_ratio", intrinsic_ratio),
-        ):
-            if not 0.0 <= value < float("inf"):
-                raise OptionsError(f"{name} must be finite and at least 0. Received: {value!r}.")
-        if self.posterior != "diagonal":
-            raise OptionsError(
-                "DC-IGN clamps latent dimensions one by one. Expected posterior='diagonal'. "
-                f"Received: {self.posterior!r}."
+        super().__init__(encoder, decoder, latent_dim, *args, **options)
+        self.num_factors, self.invariance_strength, self.intrinsic_ratio = count, strength, ratio
+
+    # -- Keras' verbs ----------------------------------------------------------------------------
+
+    def train_on_batch(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """As in Keras, on ``(x, labels)``; see FactorBatches, whose batches these are.
+
+        Raises:
+            DataError: If there are factors, and no labels that say which of them varies.
+        """
+        if self.num_factors and not isinstance(x, tuple):
+            raise DataError(
+                "A step of DC-IGN is on rows in which one factor alone varies. Expected: "
+                "train_on_batch((x, labels)), with labels [n, 2] as FactorBatches makes them, or "
+                "fit(x, y), which makes such batches. Received: rows without labels."
             )
-        self.num_factors = int(num_factors)
-        self.invariance_strength = float(invariance_strength)
-        self.intrinsic_ratio = float(intrinsic_ratio)
+        return super().train_on_batch(x, *args, **kwargs)
 
     # -- rows and their factors ------------------------------------------------------------------
 
@@ -175,10 +194,10 @@ def clamp(
         strength: Of the gradient towards the mean.
     """
     held = tf.stop_gradient(values)
-    rows = _over_replicas(tf.shape(groups)[0])
+    rows = over_replicas(tf.shape(groups)[0])
     ones = tf.ones([tf.shape(groups)[0], 1], values.dtype)
     sums = tf.math.unsorted_segment_sum(tf.concat([held, ones], axis=1), groups, rows)
-    sums = tf.gather(_over_replicas(sums), groups)
+    sums = tf.gather(over_replicas(sums), groups)
     mean = sums[:, :-1] / sums[:, -1:]
     pull = strength * (held - mean) / tf.cast(rows, values.dtype)
 
@@ -187,11 +206,3 @@ def clamp(
         return tf.where(trained, values, mean), lambda upstream: tf.where(trained, upstream, pull)
 
     return clamped(values)
-
-
-def _over_replicas(value: tf.Tensor) -> tf.Tensor:
-    """The sum of a value over the replicas that train at once."""
-    context = tf.distribute.get_replica_context()
-    if context is None or context.num_replicas_in_sync == 1:
-        return value
-    return context.all_reduce(tf.distribute.ReduceOp.SUM, value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -10,16 +11,31 @@ import numpy as np
 import tensorflow as tf
 
 from tfbdl import likelihoods
-from tfbdl.config import check_choice
-from tfbdl.errors import ModelError, OptionsError
+from tfbdl.config import check_choice, check_whole
+from tfbdl.errors import ModelError
 from tfbdl.inference.surrogate import read
 from tfbdl.learned import Learned
-from tfbdl.likelihoods import Categorical, Likelihood
+from tfbdl.likelihoods import Likelihood
 
 from . import bayesian_decoder, net_shapes
 from .stored import Stored
 
 GREY = ("sample", "mean")
+
+
+@dataclasses.dataclass(frozen=True)
+class Pass:
+    """What one run of encoder and decoder leaves for the loss.
+
+    Attributes:
+        x: The rows as the model saw them.
+        outputs: Of the decoder, ``[n, ...]``, or ``[S * n, ...]`` of S draws.
+        decoder_kl: Of a Bayesian decoder's weights, in nats.
+    """
+
+    x: tf.Tensor
+    outputs: tf.Tensor
+    decoder_kl: Any
 
 
 class EncoderDecoder(Stored):
@@ -66,10 +82,9 @@ class EncoderDecoder(Stored):
         for role, net in (("encoder", encoder), ("decoder", decoder)):
             if not isinstance(net, keras.Layer):
                 raise ModelError(f"The {role} must be a Keras 3 model. Received: {net!r}.")
-        if not isinstance(latent_dim, (int, np.integer)) or latent_dim < 1:
-            raise OptionsError(f"latent_dim must be at least 1. Received: {latent_dim!r}.")
+        self.latent_dim = check_whole("latent_dim", latent_dim)
         check_choice("grey", grey, GREY)
-        self.encoder, self.decoder, self.latent_dim = encoder, decoder, int(latent_dim)
+        self.encoder, self.decoder = encoder, decoder
         self.likelihood = likelihoods.get(likelihood, likelihood_options)
         if self.is_bayesian:
             bayesian_decoder.check_likelihood(decoder, self.likelihood)
@@ -105,8 +120,7 @@ class EncoderDecoder(Stored):
 
     def build(self, input_shape: Any) -> None:
         """Build both nets."""
-        labels = isinstance(self.likelihood, Categorical)
-        rows = keras.KerasTensor(input_shape, "int32" if labels else keras.config.floatx())
+        rows = keras.KerasTensor(input_shape, self.dtype_of_rows)
         codes = keras.KerasTensor((None, self.latent_dim), keras.config.floatx())
         for net, inputs in ((self.encoder, rows), (self.decoder_net, codes)):
             if not net.built:
@@ -118,11 +132,20 @@ class EncoderDecoder(Stored):
 
     def check_nets(self) -> None:
         """Raise ModelError where the nets do not fit the codes, the likelihood or each other."""
-        net_shapes.check_units(self.encoder, self.units, self.latent_dim)
+        net_shapes.check_units(self.encoder, self.units, self.latent_dim, self.dtype_of_rows)
         if self.is_bayesian:
             bayesian_decoder.check_sites(self.decoder)
         net_shapes.check_codes(self.decoder_net, self.latent_dim)
         net_shapes.check_outputs(self.encoder, self.decoder_net, self.likelihood)
+
+    def check_rows(self, x: Any, what: str = "x") -> None:
+        """Refuse rows that neither the nets take and give, nor the likelihood.
+
+        Raises:
+            DataError: With what was expected.
+        """
+        super().check_rows(x, what)
+        net_shapes.check_rows(np.shape(x), self.decoder_net, self.likelihood, what)
 
     # -- the likelihood --------------------------------------------------------------------------
 

@@ -165,10 +165,11 @@ def _vae(
 def posterior_options(options: VAEOptions) -> dict[str, Any]:
     """What the options say of their family of q(z | x)."""
     if options.posterior == "iaf":
-        return {"layers": options.flow_layers}
+        names = ("layers", "hidden", "context")
+        return {name: getattr(options, f"flow_{name}") for name in names}
     if options.posterior == "concrete":
-        names = ("classes", "temperature", "straight_through")
-        return {name: getattr(options, name) for name in names}
+        own = ("classes", "temperature", "prior_temperature", "straight_through")
+        return {"kl": options.concrete_kl, **{name: getattr(options, name) for name in own}}
     return {}
 
 
@@ -178,6 +179,8 @@ def likelihood_of(options: BaseOptions, info: DataInfo | None) -> Likelihood:
     arguments: dict[str, Any] = {}
     if name == "gaussian":
         arguments["scale"] = options.noise_scale
+        if options.noise_scale is None and options.learned_scale != "auto":
+            arguments["scale_shape"] = row_shape(info) if options.learned_scale == "each" else ()
     if name in GAUSSIANS and options.standardize and info is not None and info.x_mean is not None:
         arguments |= {"target_mean": info.x_mean, "target_scale": info.x_std}
     if name in LOGISTICS:

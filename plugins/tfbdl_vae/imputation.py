@@ -10,7 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfbdl import random
+from tfbdl.config import check_whole
 from tfbdl.errors import DataError, OptionsError
+from tfbdl.likelihoods import Categorical
 
 from .codes import Codes
 from .objective import VariationalBound
@@ -43,14 +45,15 @@ class Imputation(Codes, VariationalBound):
             draws: Chains of each row.
             seed: Of all draws; those of a row depend on the rows beside it too.
             mask: True where an entry is missing, of the shape of x; by default where x is NaN.
-            mean: Give the mean over draws.
+            mean: Give the mean over draws; of labels there is none.
 
         Returns:
             ``[draws, n, ...]``, or with ``mean`` ``[n, ...]``, of the type of x (float32 for
             integers).
 
         Raises:
-            OptionsError: If steps or draws are below 1.
+            OptionsError: If steps or draws are no integers of at least 1, or the mean of labels is
+                asked for.
             DataError: If the mask has another shape, an observed entry is NaN, or the observed
                 entries do not suit the model.
 
@@ -64,9 +67,12 @@ class Imputation(Codes, VariationalBound):
             model.impute(x[:1], draws=8)  # [8, 1, 784]
             ```
         """
-        for name, number in (("steps", steps), ("draws", draws)):
-            if not isinstance(number, (int, np.integer)) or number < 1:
-                raise OptionsError(f"{name} must be at least 1. Received: {number!r}.")
+        steps, draws = check_whole("steps", steps), check_whole("draws", draws)
+        if mean and isinstance(self.likelihood, Categorical):
+            raise OptionsError(
+                "Labels have no mean: their numbers are names. Expected: mean=False, for draws of "
+                "labels. Received: mean=True."
+            )
         given, missing = _parted(x, mask)
         filler = self.sample(1, seed)
         if filler.shape[1:] != given.shape[1:]:

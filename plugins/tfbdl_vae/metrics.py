@@ -56,13 +56,15 @@ class ActiveUnits(keras.metrics.Metric):
 
     def __init__(self, latent_dim: int) -> None:
         super().__init__(name="active_units")
-        self.moments = self.add_variable((2, latent_dim), "zeros", name="moments")
-        self.rows = self.add_variable((), "zeros", name="rows")
+        exact = {"dtype": "float64"}  # the variance is a small difference of large squares
+        self.moments = self.add_variable((2, latent_dim), "zeros", name="moments", **exact)
+        self.rows = self.add_variable((), "zeros", name="rows", **exact)
 
     def update_state(self, means: Any) -> None:
         """Take in the posterior means of a batch, ``[n, d]``."""
+        means = tf.cast(means, self.moments.dtype)
         sums = tf.stack([tf.reduce_sum(means, axis=0), tf.reduce_sum(tf.square(means), axis=0)])
-        self.moments.assign_add(tf.cast(sums, self.moments.dtype))
+        self.moments.assign_add(sums)
         self.rows.assign_add(tf.cast(tf.shape(means)[0], self.rows.dtype))
 
     def result(self) -> tf.Tensor:

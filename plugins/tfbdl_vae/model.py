@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import keras
 
 from tfbdl import distributions
-from tfbdl.config import check_choice
+from tfbdl.config import check_choice, check_whole
 from tfbdl.distributions import Prior
 from tfbdl.errors import OptionsError
 from tfbdl.learned import Learned
@@ -21,7 +21,7 @@ from .metrics import ActiveUnits, BoundMetrics
 from .objective import VariationalBound, Weight
 from .priors.pseudo_inputs import pseudo_inputs_of, row_shape_of
 from .queries import Queries
-from .schedules import checked_weight, stored_weight
+from .schedules import checked_number, checked_weight, stored_weight
 
 ESTIMATORS = ("auto", "A", "B")
 GRADIENTS = ("standard", "doubly_reparameterised")
@@ -146,8 +146,6 @@ class VAE(Alternation, Queries):
         )
         check_choice("estimator", estimator, ESTIMATORS)
         check_choice("gradient", gradient, GRADIENTS)
-        if num_samples < 1:
-            raise OptionsError(f"num_samples must be at least 1. Received: {num_samples!r}.")
         self.posterior, self.posterior_options = posterior, dict(posterior_options or {})
         start = int(self.rng_seed.numpy())
         self.latent_posterior = latents.get(posterior, latent_dim, posterior_options, start)
@@ -162,12 +160,13 @@ class VAE(Alternation, Queries):
             for key, definition in own.items()
         }
         self.prior_raw = self.raw_weights(self.prior_learned)
-        self.estimator, self.num_samples = estimator, int(num_samples)
+        self.estimator, self.num_samples = estimator, check_whole("num_samples", num_samples)
         self.importance_weighted, self.gradient = bool(importance_weighted), gradient
         for role, weight in (("beta", beta), ("kl_weight", kl_weight), ("free_bits", free_bits)):
             setattr(self, role, checked_weight(role, weight))
         self.capacity = None if capacity is None else checked_weight("capacity", capacity)
-        self.gamma, self.report_latents = float(gamma), bool(report_latents)
+        self.gamma = checked_number("gamma", gamma)
+        self.report_latents = bool(report_latents)
         self.check_together()
         parts = self.kl_parts if self.report_latents else 0
         self.bound_metrics = BoundMetrics(parts, self.importance_weighted)
@@ -202,6 +201,12 @@ class VAE(Alternation, Queries):
                 f"no capacity and no free_bits. Received: estimator={self.estimator!r}, "
                 f"capacity={self.capacity!r}, free_bits={self.free_bits!r}."
             )
+        if self.gradient != "standard" and not self.latent_posterior.is_reparameterised:
+            raise OptionsError(
+                "gradient='doubly_reparameterised' goes by draws that are a smooth function of the "
+                "encoder's outputs. Expected: gradient='standard', or a posterior of such draws. "
+                f"Received: posterior={self.posterior!r} of straight-through draws."
+            )
         if self.gradient != "standard" and not self.latent_posterior.has_density:
             raise OptionsError(
                 "gradient='doubly_reparameterised' needs a posterior whose density is known at any "
@@ -213,6 +218,12 @@ class VAE(Alternation, Queries):
                 f"posterior={self.posterior!r} has discrete latent variables, whose prior is its "
                 "own: uniform classes. Expected: prior='standard_normal', the default. "
                 f"Received: prior={self.prior!r}."
+            )
+        if self.estimator == "B" and not self.closed_parts:
+            raise OptionsError(
+                "estimator='B' needs a KL in closed form: normal posterior, normal prior; or "
+                "discrete latent variables. Expected: estimator='auto' or 'A'. "
+                f"Received: posterior={self.posterior!r}, prior={self.prior!r}."
             )
 
     def parts(self) -> dict[str, Any]:

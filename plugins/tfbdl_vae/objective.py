@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -18,34 +19,30 @@ from tfbdl.learned import Learned
 from tfbdl.trainable import THREAD, row_mean
 
 from .bound import DoublyReparameterised, Terms, free, importance_weighted
-from .encoder_decoder import EncoderDecoder, widened
+from .encoder_decoder import EncoderDecoder, Pass, widened
 from .latents import LatentPosterior
 from .metrics import ActiveUnits, BoundMetrics
 from .priors.pseudo_inputs import PseudoInputs
+from .replicas import over_replicas
 
 Weight = float | Callable[[tf.Tensor], tf.Tensor]
 """A number, or a schedule: a function of the training step."""
 
 
-class Pass(NamedTuple):
-    """What one run of encoder and decoder left for the loss.
+@dataclasses.dataclass(frozen=True)
+class BoundPass(Pass):
+    """What one run of encoder and decoder leaves for the bound.
 
     Attributes:
-        x: The rows as the model saw them.
         parameters: Of q(z | x).
         z: ``[S, n, d]``.
         log_q: ``[S, n]``.
-        outputs: Of the decoder, ``[S * n, ...]``.
-        decoder_kl: Of a Bayesian decoder's weights, in nats.
         gradient: Of the importance-weighted bound, if it is not the plain one.
     """
 
-    x: tf.Tensor
     parameters: Any
     z: tf.Tensor
     log_q: tf.Tensor
-    outputs: tf.Tensor
-    decoder_kl: Any
     gradient: DoublyReparameterised | None
 
 
@@ -120,11 +117,6 @@ class VariationalBound(EncoderDecoder):
         log_ratio = None
         if ratio or parts is None or self.estimator == "A":
             log_ratio = prior.log_prob(z) - log_q
-        if parts is None and self.estimator == "B":
-            raise OptionsError(
-                "estimator='B' needs a KL in closed form: normal posterior, normal prior. "
-                f"Received: posterior={self.latent_posterior.family!r}, prior={self.prior!r}."
-            )
         if parts is None or self.estimator == "A":
             kl = -tf.reduce_mean(log_ratio, axis=0)
         else:
@@ -177,7 +169,7 @@ class VariationalBound(EncoderDecoder):
             log_q = self.latent_posterior.log_prob(held, z)
         flat = tf.reshape(z, [-1, self.latent_dim])
         outputs, kl = self.outputs(flat, random.fold_in(key, "decoder"), training)
-        THREAD.passed = Pass(x, parameters, z, log_q, outputs, kl, gradient)
+        THREAD.passed = BoundPass(x, outputs, kl, parameters, z, log_q, gradient)
         return outputs[: tf.shape(x)[0]] if self.num_samples > 1 else outputs
 
     def compute_loss(
@@ -189,7 +181,7 @@ class VariationalBound(EncoderDecoder):
         training: bool = True,
     ) -> tf.Tensor:
         """The negative bound of the rows of the last call, a mean over rows."""
-        passed: Pass = THREAD.passed
+        passed: BoundPass = THREAD.passed
         added_losses = self.losses  # before a prior calls the encoder, which would forget them
         log_lik = self.log_lik(passed.outputs, passed.x)
         terms = self.terms(
@@ -213,14 +205,18 @@ class VariationalBound(EncoderDecoder):
         if self.importance_weighted:
             assert terms.log_ratio is not None
             log_w = terms.log_lik + weight * terms.log_ratio
-            value = importance_weighted if gradient is None else gradient.objective
-            bound = value(log_w)
+            if gradient is None:
+                bound = importance_weighted(log_w)
+            else:
+                bound = gradient.objective(log_w, weight)
             return bound, -row_mean(bound, rows)
         reconstruction = row_mean(terms.reconstruction, rows)
-        if isinstance(self.free_bits, (int, float)) and self.free_bits == 0:
+        if not isinstance(self.free_bits, (int, float)) or self.free_bits != 0:
+            kl = self._free_kl(terms, rows)
+        elif self.capacity is None:
             kl = row_mean(terms.kl, rows)
         else:
-            kl = self._free_kl(terms, rows)
+            kl = _batch_mean(terms.kl, rows)
         if self.capacity is not None:  # Burgess et al. 2018, eq. 8
             distance = tf.abs(kl - self.now(self.capacity))
             return terms.elbo, self.gamma * distance - reconstruction
@@ -231,7 +227,7 @@ class VariationalBound(EncoderDecoder):
         parts = terms.kl[:, tf.newaxis]
         if terms.kl_parts is not None and self.estimator != "A":
             parts = terms.kl_parts
-        mean = tf.math.divide_no_nan(tf.reduce_sum(parts, axis=0), tf.cast(rows, parts.dtype))
+        mean = _batch_mean(parts, rows)
         return free(mean, self.now(self.free_bits) * (self.latent_dim // parts.shape[-1]))
 
     def prior_cost(self) -> tf.Tensor:
@@ -250,12 +246,28 @@ class VariationalBound(EncoderDecoder):
         return tf.constant(weight, keras.config.floatx())
 
     @property
-    def kl_parts(self) -> int:
-        """How many latent dimensions the closed KL parts into; 0 where it does not, or is none."""
-        if self.pseudo_inputs is not None:
+    def closed_parts(self) -> int:
+        """How many parts the KL in closed form has; 0 where there is no closed form."""
+        if self.pseudo_inputs is not None:  # a mixture
             return 0
         row = tf.zeros([1, self.units], keras.config.floatx())
         parameters = self.latent_posterior.parameters(row)
         parts = self.latent_posterior.kl(parameters, self.latent_prior())
-        whole = parts is not None and parts.shape[-1] == self.latent_dim
-        return self.latent_dim if whole else 0
+        return 0 if parts is None else int(parts.shape[-1])
+
+    @property
+    def kl_parts(self) -> int:
+        """How many latent dimensions the closed KL parts into; 0 where it does not, or is none."""
+        return self.latent_dim if self.closed_parts == self.latent_dim else 0
+
+
+def _batch_mean(values: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+    """The mean over the rows of all replicas: what is not linear in it may not go by parts.
+
+    Args:
+        values: ``[n, ...]`` of this replica.
+        rows: n.
+    """
+    total = tf.reduce_sum(values, axis=0)
+    total, count = over_replicas([total, tf.cast(rows, values.dtype)])
+    return tf.math.divide_no_nan(total, count)

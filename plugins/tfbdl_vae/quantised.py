@@ -10,13 +10,13 @@ import numpy as np
 import tensorflow as tf
 
 from tfbdl import random
-from tfbdl.config import check_choice
-from tfbdl.errors import DataError, ModelError, OptionsError
+from tfbdl.config import check_choice, check_whole
+from tfbdl.errors import DataError, ModelError
 from tfbdl.inference.surrogate import read
 
 from . import bayesian_decoder, net_shapes
 from .codebook import Codebook
-from .codes import Codes
+from .codes import Codes, as_numbers
 from .encoder_decoder import widened
 
 CODE_PRIORS = ("uniform", "frequencies")
@@ -40,12 +40,14 @@ class QuantisedCodes(Codes):
 
     def build(self, input_shape: Any) -> None:
         """Build both nets, the decoder for what the encoder gives."""
-        if not self.encoder.built:
-            self.encoder.build(input_shape)
-        if not self.code_shape:
-            self.set_code_shape("encoder", self.encoder.compute_output_shape(input_shape))
+        if not self.encoder.built or not self.code_shape:  # by a call, as subclassed nets are
+            encoded = self.encoder(keras.KerasTensor(input_shape, self.dtype_of_rows))
+            self.set_code_shape("encoder", encoded.shape)
+        codes = keras.KerasTensor((None, *self.code_shape), keras.config.floatx())
+        if not self.decoder_net.built:
+            self.decoder_net(codes)
         if not self.decoder.built:
-            self.decoder.build((None, *self.code_shape))
+            self.decoder.build(codes.shape)
         self.check_nets()
         self.built = True
 
@@ -169,8 +171,7 @@ class QuantisedCodes(Codes):
 
     def sample_codes(self, n: int = 1, seed: int = 0, prior: str = "uniform") -> np.ndarray:
         """Independent codes, integers ``[n, ...]``; see ``sample``."""
-        if n < 1:
-            raise OptionsError(f"n must be at least 1. Received: {n!r}.")
+        n = check_whole("n", n)
         check_choice("prior", prior, CODE_PRIORS)
         share = np.full(self.codebook_size, 1.0 / self.codebook_size)
         if prior == "frequencies":
@@ -192,7 +193,7 @@ class QuantisedCodes(Codes):
         Raises:
             DataError: If they are of another shape, or no codes of this codebook.
         """
-        z = tf.convert_to_tensor(z)
+        z = as_numbers(z)
         vectors = (*self.positions, self.embedding_dim)
         if z.dtype.is_integer:
             self._check_indices(z)

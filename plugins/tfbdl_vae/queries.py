@@ -11,10 +11,10 @@ import tensorflow as tf
 from scipy import stats
 
 from tfbdl import distributions, random
+from tfbdl.config import check_whole
 from tfbdl.errors import OptionsError
 
 from .bound import RunningLogMean, Terms
-from .codes import BLOCK_NUMBERS
 from .imputation import Imputation
 from .objective import VariationalBound
 from .traversal import Traversals
@@ -27,9 +27,11 @@ HELD_OUT_DRAWS = 5
 class Queries(Traversals, Imputation, VariationalBound):
     """Bounds, q(z | x) and draws; NumPy out, unless a distribution is asked for.
 
-    In bounds, grey values of a Bernoulli likelihood with ``grey="sample"`` are drawn as 0 or 1,
-    once for each call, from its seed. The weights of a Bayesian decoder are drawn anew with each
-    draw of z; the KL of these weights belongs to all rows together and is in ``elbo_total`` alone.
+    Wherever the KL of q(z | x) has a closed form it is taken, also of a model that was trained by
+    draws (``estimator="A"``). In bounds, grey values of a Bernoulli likelihood with
+    ``grey="sample"`` are drawn as 0 or 1, once for each call, from its seed. The weights of a
+    Bayesian decoder are drawn anew with each draw of z; the KL of these weights belongs to all rows
+    together and is in ``elbo_total`` alone.
     """
 
     # -- bounds ----------------------------------------------------------------------------------
@@ -70,8 +72,8 @@ class Queries(Traversals, Imputation, VariationalBound):
 
         Returns:
             ``reconstruction``: ``E_q[log p(x | z)]`` ``[n]``; ``kl``: KL(q(z | x) || p(z)) ``[n]``,
-            in closed form where there is one; ``kl_parts``: the same by latent dimension
-            ``[n, d]``, where it parts.
+            in closed form where there is one, whatever estimator was trained; ``kl_parts``: the
+            same by latent dimension ``[n, d]``, where it parts.
         """
         return self._over_rows(x, draws, seed, "elbo")
 
@@ -97,25 +99,21 @@ class Queries(Traversals, Imputation, VariationalBound):
         Raises:
             OptionsError: If the KL of this posterior and prior does not part into dimensions.
         """
-        parts = self._over_rows(x, 1, 0, "elbo").get("kl_parts")
-        if parts is None or parts.shape[-1] != self.latent_dim:
+        rows = self.rows(x)
+        if self.kl_parts != self.latent_dim:
             raise OptionsError(
                 "The KL parts into latent dimensions for a diagonal posterior and a normal prior "
                 f"alone. Received: posterior={self.posterior!r}, prior={self.prior!r}."
             )
-        mean: np.ndarray = parts.mean(axis=0)
+        parts = self.encoded("kl", rows, self._row_keys(random.key(0, "bound"), rows.shape[0]))
+        mean: np.ndarray = parts.numpy().mean(axis=0)
         return mean
 
     # -- codes -----------------------------------------------------------------------------------
 
     def encode(self, x: Any) -> Any:
         """q(z | x) as a tfd distribution: batch shape ``[n]``, event shape ``[latent_dim]``."""
-        x = self.rows(x)
-        size = max(1, BLOCK_NUMBERS // max(1, int(np.prod(x.shape[1:]))))
-        program = self.query("parameters", x)
-        blocks = [program(x[i : i + size]) for i in range(0, x.shape[0], size)]
-        parameters = tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), *blocks)
-        return self.latent_posterior.distribution(parameters)
+        return self.latent_posterior.distribution(self.encoded("parameters", self.rows(x)))
 
     def code_of(self, x: tf.Tensor) -> tf.Tensor:
         """See Codes."""
@@ -125,8 +123,7 @@ class Queries(Traversals, Imputation, VariationalBound):
 
     def sample_codes(self, n: int = 1, seed: int = 0) -> np.ndarray:
         """Draws of p(z): ``[n, latent_dim]``."""
-        if n < 1:
-            raise OptionsError(f"n must be at least 1. Received: {n!r}.")
+        n = check_whole("n", n)
         key = random.key(seed, "sample", "codes")
         return self.latent_prior().sample(n, seed=tf.bitcast(key, tf.int32)).numpy()
 
@@ -180,22 +177,22 @@ class Queries(Traversals, Imputation, VariationalBound):
 
     def _over_rows(self, x: Any, draws: int, seed: int, what: str) -> dict[str, np.ndarray]:
         """A bound of each row, in blocks of rows and draws that fit into memory."""
-        if not isinstance(draws, (int, np.integer)) or draws < 1:
-            raise OptionsError(f"The number of draws must be at least 1. Received: {draws!r}.")
+        draws = check_whole("The number of draws", draws)
         x = self.rows(x)
         size = min(x.shape[0], max(1, self.rows_at_once() // min(int(draws), DRAWS_AT_ONCE)))
         at_once = max(1, min(int(draws), self.rows_at_once() // size))
         at_once = 1 if self.is_bayesian else at_once  # each draw of z has weights of its own
         key = random.key(seed, "bound")
-        blocks = []
-        for start in range(0, x.shape[0], size):
-            index = tf.range(start, min(start + size, x.shape[0]))
-            keys = random.fold_in(random.fold_in(key, "rows"), index)
-            block = tf.gather(x, index)
-            program = self.query(what, block)
-            blocks.append(program(block, key, keys, tf.constant(int(draws)), tf.constant(at_once)))
+        keys, program = self._row_keys(key, x.shape[0]), self.query(what, x)
+        counts = tf.constant(int(draws)), tf.constant(at_once)
+        starts = range(0, x.shape[0], size)
+        blocks = [program(x[i : i + size], key, keys[i : i + size], *counts) for i in starts]
         names = [name for name, value in blocks[0].items() if value is not None]
         return {n: np.concatenate([block[n].numpy() for block in blocks]) for n in names}
+
+    def _row_keys(self, key: tf.Tensor, rows: int) -> tf.Tensor:
+        """A key of each row's own noise in a bound: ``[rows, 2]``."""
+        return random.fold_in(random.fold_in(key, "rows"), tf.range(rows))
 
     def program(
         self, name: str, row: tf.TensorSpec
@@ -205,11 +202,18 @@ class Queries(Traversals, Imputation, VariationalBound):
         count = tf.TensorSpec([], tf.int32)
         if name == "parameters":
             return (lambda x: self.posterior_of(self.unchanged(x))), [row]
+        if name == "kl":
+            return self._kl_of, [row, keys]
         if name == "elbo":
             return self._elbo_of, [row, key, keys, count, count]
         if name == "marginal":
             return self._marginal_of, [row, key, keys, count, count]
         return super().program(name, row)
+
+    def _kl_of(self, x: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
+        """The KL of each latent dimension, in closed form: ``[n, d]``."""
+        _, parameters = self._seen(x, keys)
+        return self.latent_posterior.kl(parameters, self.latent_prior())
 
     def _elbo_of(
         self, x: tf.Tensor, key: tf.Tensor, keys: tf.Tensor, draws: tf.Tensor, at_once: tf.Tensor
@@ -232,7 +236,7 @@ class Queries(Traversals, Imputation, VariationalBound):
         sums = self._blocks(seen, parameters, key, keys, draws, at_once, start, take_in)
         reconstruction, kl = (total / tf.cast(draws, zeros.dtype) for total in sums)
         parts = self.latent_posterior.kl(parameters, self.latent_prior())
-        if parts is not None and self.estimator != "A":
+        if parts is not None:
             kl = tf.reduce_sum(parts, axis=-1)
         return {"reconstruction": reconstruction, "kl": kl, "kl_parts": parts}
 

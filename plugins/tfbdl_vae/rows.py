@@ -16,7 +16,7 @@ from tfbdl.data import Dataset, as_dataset
 from tfbdl.errors import DataError, TfbdlWarning
 from tfbdl.inference.rows import set_num_data
 from tfbdl.likelihoods import Bernoulli, Categorical, Likelihood
-from tfbdl.trainable import BATCH_SIZE, TrainableModel
+from tfbdl.trainable import TrainableModel
 
 from .net_shapes import fits, last_axis
 
@@ -29,7 +29,8 @@ class Rows(TrainableModel):
         decoder: From codes to outputs.
         likelihood: p(x | z).
         grey: What a value strictly between 0 and 1 is to a Bernoulli likelihood.
-        has_grey: Whether training rows have such values.
+        has_grey: Whether rows of training may have such values: False in a ``fit`` on rows known
+            to have none.
         num_data_seen: Training rows, 0 where they are not known.
     """
 
@@ -38,6 +39,7 @@ class Rows(TrainableModel):
     likelihood: Likelihood
     grey: str
     has_grey = True
+    traced_grey = True  # what has_grey was to the step of training that is traced
     given_num_data: int | None
     num_data_seen: keras.Variable
 
@@ -53,32 +55,26 @@ class Rows(TrainableModel):
 
     # -- Keras' verbs ----------------------------------------------------------------------------
 
-    def evaluate(
-        self, x: Any = None, y: Any = None, batch_size: int | None = None, *args: Any, **kwargs: Any
-    ) -> Any:
-        """As in Keras: means over rows, with noise of its own; ``y`` plays no part.
-
-        Raises:
-            DataError: If the rows do not suit the model, or have weights.
-        """
-        if not kwargs.get("_use_cached_eval_dataset"):
-            data = self.training_rows(x)
-            self._make_ready(data)
-            x = data.batches(batch_size or BATCH_SIZE, seed=0, shuffle=False, repeat=False)
-        return super().evaluate(x, None, None, *args, **kwargs)
+    def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+        """See TrainableModel; of rows that come by other ways nothing is known afterwards."""
+        try:
+            return super().fit(*args, **kwargs)
+        finally:
+            self.has_grey = True
 
     def train_on_batch(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """As in Keras; the rows are not checked."""
-        self._make_ready(x)
+        self._trace_for(grey=True)
         return super().train_on_batch(x, *args, **kwargs)
 
-    def test_on_batch(self, x: Any, *args: Any, **kwargs: Any) -> Any:
-        """As in Keras; the rows are not checked."""
-        self._make_ready(x)
-        return super().test_on_batch(x, *args, **kwargs)
+    def _trace_for(self, grey: bool) -> None:
+        """Have the step of training traced anew if it was for other rows."""
+        self.has_grey = grey
+        if grey != self.traced_grey:
+            self.traced_grey, self.train_function = grey, None
 
-    def _make_ready(self, rows: Any) -> None:
-        """Build what is not built.
+    def make_ready(self, rows: Any) -> None:
+        """See TrainableModel.
 
         Raises:
             DataError: If a term is weighted by a number of rows that nobody knows.
@@ -89,7 +85,8 @@ class Rows(TrainableModel):
                 f"it. Give {type(self).__name__}(..., num_data=N), or fit first."
             )
         if not self.built:
-            first = rows if not isinstance(rows, Dataset) else first_row(rows)
+            batch = rows[0] if isinstance(rows, tuple) else rows  # (x, labels)
+            first = batch if not isinstance(batch, Dataset) else first_row(batch)
             self(tf.convert_to_tensor(first))
 
     # -- rows ------------------------------------------------------------------------------------
@@ -144,10 +141,9 @@ class Rows(TrainableModel):
                     "reconstruction and elbo is a cross entropy, and no likelihood of the data. "
                     "Do not compare it with figures of binary data; see grey='sample'.",
                     TfbdlWarning,
-                    stacklevel=3,
+                    stacklevel=4,
                 )
-        if grey != self.has_grey:
-            self.has_grey, self.train_function = grey, None  # traced with the other before
+        self._trace_for(grey)
         if not self.built:
             self(tf.convert_to_tensor(first_row(data)))
 
@@ -185,8 +181,12 @@ class Rows(TrainableModel):
     def unchanged(self, x: Any) -> tf.Tensor:
         """The rows in the precision, or as the labels, that the nets take."""
         x = tf.convert_to_tensor(x)
-        labels = isinstance(self.likelihood, Categorical)
-        return tf.cast(x, tf.int32 if labels else keras.config.floatx())
+        return tf.cast(x, self.dtype_of_rows)
+
+    @property
+    def dtype_of_rows(self) -> str:
+        """What the encoder takes rows as."""
+        return "int32" if isinstance(self.likelihood, Categorical) else keras.config.floatx()
 
     def rows(self, x: Any, what: str = "x") -> tf.Tensor:
         """Checked rows of a query, in memory.

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import keras
 import tensorflow as tf
 
-from tfbdl.errors import ModelError, OptionsError
+from tfbdl.config import check_whole
+from tfbdl.errors import ModelError, OptionsError, TfbdlWarning
 
 if TYPE_CHECKING:
     from .objective import Weight
@@ -46,11 +48,8 @@ class Ramp:
     def __init__(self, start: float, end: float, steps: int, cycles: int = 1) -> None:
         for name, value in (("start", start), ("end", end)):
             checked_number(name, value)
-        if steps < 1 or cycles < 1:
-            raise OptionsError(
-                f"steps and cycles must be at least 1. Received: {steps!r}, {cycles!r}."
-            )
-        self.start, self.end, self.steps, self.cycles = float(start), float(end), steps, cycles
+        self.start, self.end = float(start), float(end)
+        self.steps, self.cycles = check_whole("steps", steps), check_whole("cycles", cycles)
 
     def __call__(self, step: tf.Tensor) -> tf.Tensor:
         """The weight at a step counted from 0."""
@@ -116,8 +115,22 @@ class _Schedule(keras.callbacks.Callback):
         except OptionsError:
             self._set(before)
             raise
+        self._warn_of_the_end(int(model.rng_step.numpy()))
         model.make_train_function(force=True)
         model.test_function = None  # traced with those before
+
+    def _warn_of_the_end(self, made: int) -> None:
+        """Say so where a ramp was over before the first step that it is given."""
+        for name, weight in self.weights.items():
+            if isinstance(weight, Ramp) and made >= weight.steps:
+                warnings.warn(
+                    f"{type(self).__name__} counts the steps of training from the model's first, "
+                    f"and of its {weight.steps} none is left: {name} stays at {weight.end:g}. "
+                    f"Expected: steps above {made}, or a model that is not trained. Received: a "
+                    f"model that has made {made} steps.",
+                    TfbdlWarning,
+                    stacklevel=3,
+                )
 
     def _set(self, weights: Mapping[str, Any]) -> None:
         for name, weight in weights.items():
@@ -127,7 +140,8 @@ class _Schedule(keras.callbacks.Callback):
 class KLAnnealing(_Schedule):
     """Let the weight of the KL term rise from 0 to 1, perhaps in cycles.
 
-    It multiplies beta; a capacity takes the place of both.
+    It multiplies beta; a capacity takes the place of both. Steps are counted from the model's
+    first: of one that has made them all nothing is annealed, and there is a warning.
 
     Args:
         steps: Training steps of the ascent, or of all cycles.
@@ -222,7 +236,7 @@ def checked_number(name: str, value: Any, otherwise: str = "") -> float:
         OptionsError: If it is none.
     """
     try:
-        number = float(value)
+        number = -1.0 if isinstance(value, (str, bytes, bool)) else float(value)
     except (TypeError, ValueError):
         number = -1.0
     if not 0.0 <= number < float("inf"):

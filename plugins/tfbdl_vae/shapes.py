@@ -100,17 +100,20 @@ class Shapes2D:
 
     def _checked(self, factors: np.ndarray) -> np.ndarray:
         factors = np.asarray(factors)
-        whole = factors.astype("int64")
         count = len(self.factor_sizes)
         if factors.ndim != 2 or factors.shape[1] != count:
             raise DataError(
                 f"Expected factors [n, {count}]: {', '.join(self.factor_names)}. "
                 f"Received: shape {list(factors.shape)}."
             )
+        expected = f"Expected whole factors from 0 to {[size - 1 for size in self.factor_sizes]}."
+        if factors.dtype.kind not in "fiub" or not np.isfinite(factors).all():
+            raise DataError(f"{expected} Received: {factors[:3].tolist()!s:.200}.")
+        whole = factors.astype("int64")
         if (whole != factors).any() or (whole < 0).any() or (whole >= self.factor_sizes).any():
             raise DataError(
-                f"Expected whole factors from 0 to {[size - 1 for size in self.factor_sizes]}. "
-                f"Received: from {factors.min(axis=0).tolist()} to {factors.max(axis=0).tolist()}."
+                f"{expected} Received: from {factors.min(axis=0).tolist()} to "
+                f"{factors.max(axis=0).tolist()}."
             )
         return whole
 
@@ -119,7 +122,7 @@ def shapes2d(options: Shapes2DOptions) -> Dataset:
     """Images as x and the factors that made them as y, ``[n, K]``.
 
     Raises:
-        DataError: If more rows are asked for than there are images.
+        DataError: If more rows are asked for than there are images, or all are held out.
     """
     simulator = Shapes2D(options.variant, options.flat)
     factors = simulator.grid()
@@ -131,11 +134,21 @@ def shapes2d(options: Shapes2DOptions) -> Dataset:
             )
         rng = np.random.default_rng(options.sample_seed)
         factors = factors[rng.choice(len(factors), options.num_rows, replace=False)]
-    return as_dataset(
+    data = as_dataset(
         (simulator.images(factors), factors.astype("float32")),
         name="shapes2d",
         target_names=simulator.factor_names,
     )
+    num_test = int(np.ceil(len(factors) * options.test_fraction))
+    if not num_test:
+        return data
+    if num_test >= len(factors):
+        raise DataError(
+            f"{len(factors)} rows cannot be divided with test_fraction {options.test_fraction:g}: "
+            "no training row would be left."
+        )
+    held = np.random.default_rng([options.split, 1]).permutation(len(factors))[:num_test]
+    return data.hold_out(np.sort(held))
 
 
 def _squares() -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from tfbdl.config import check_choice
+from tfbdl.config import check_choice, check_whole
 from tfbdl.errors import DataError, ModelError, OptionsError
 
 from .codes import Codes
@@ -83,8 +83,7 @@ class Traversals(Codes):
             White 2016, "Sampling generative networks", section 2.1 (spherical).
         """
         check_choice("kind", kind, KINDS)
-        if steps < 2:
-            raise OptionsError(f"steps must be at least 2. Received: {steps!r}.")
+        steps = check_whole("steps", steps, 2)
         z1, z2 = self.codes(x1), self.codes(x2)
         if len(z1) != len(z2):
             raise DataError(
@@ -116,8 +115,7 @@ class Traversals(Codes):
                 "A manifold is drawn over a plane. Expected: latent_dim=2; for others see "
                 f"traverse(). Received: latent_dim={self.latent_dim}."
             )
-        if steps < 1:
-            raise OptionsError(f"steps must be at least 1. Received: {steps!r}.")
+        steps = check_whole("steps", steps)
         points = self.prior_quantiles((np.arange(steps) + 0.5) / steps)
         grid = np.stack(np.meshgrid(points[:, 0], points[:, 1], indexing="ij"), axis=-1)
         return self._means_along(grid)
@@ -168,14 +166,14 @@ class Traversals(Codes):
         return start
 
     def _checked_latents(self, latents: Sequence[int] | None) -> list[int]:
-        chosen = list(range(self.latent_dim)) if latents is None else list(latents)
-        whole = all(isinstance(j, (int, np.integer)) for j in chosen)
-        if not chosen or not whole or not all(0 <= j < self.latent_dim for j in chosen):
+        chosen = np.arange(self.latent_dim) if latents is None else np.asarray(latents)
+        listed = chosen.ndim == 1 and chosen.size > 0 and chosen.dtype.kind in "iu"
+        if not listed or not ((chosen >= 0) & (chosen < self.latent_dim)).all():
             raise OptionsError(
-                f"latents must be dimensions from 0 to {self.latent_dim - 1}. "
+                f"latents must be a list of dimensions from 0 to {self.latent_dim - 1}. "
                 f"Received: {latents!r}."
             )
-        return chosen
+        return [int(j) for j in chosen]
 
     def _means_along(self, codes: np.ndarray) -> np.ndarray:
         """``E[x | z]`` of codes with any leading axes."""
@@ -210,7 +208,10 @@ def spherical(z1: np.ndarray, z2: np.ndarray, share: np.ndarray) -> np.ndarray:
 
 
 def _checked_values(values: Any) -> np.ndarray:
-    points = np.asarray(values, dtype="float64")
+    try:
+        points = np.asarray(values, dtype="float64")
+    except (TypeError, ValueError):
+        points = np.zeros(0)
     if points.ndim != 1 or points.size == 0 or not np.isfinite(points).all():
         raise OptionsError(f"values must be a list of finite numbers. Received: {values!r}.")
     return points

@@ -2,49 +2,48 @@
 
 from __future__ import annotations
 
+import dataclasses
+import numbers
 from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from tfbdl import random
-from tfbdl.config import check_choice
+from tfbdl.config import check_choice, check_whole
 from tfbdl.errors import OptionsError
 from tfbdl.likelihoods import Likelihood
 from tfbdl.trainable import THREAD, row_mean
 
 from .code_use import CodeUse
 from .codebook import Codebook, straight_through
-from .encoder_decoder import widened
+from .encoder_decoder import Pass, widened
+from .held_out import HeldOutRows
 from .quantised import QuantisedCodes
+from .schedules import checked_number
 
 UPDATES = ("moving_averages", "gradient")
 
 
-class Pass(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class QuantisedPass(Pass):
     """What ``call`` leaves for the loss and the codebook.
 
     Attributes:
-        x: The rows as the model saw them.
         z: The encoder's vectors, ``[n, ..., embedding_dim]``.
         indices: The code of each, ``[n, ...]``.
         e: The codebook's vectors of these codes, ``[n, ..., embedding_dim]``.
-        outputs: Of the decoder.
-        decoder_kl: Of a Bayesian decoder's weights, in nats.
     """
 
-    x: tf.Tensor
     z: tf.Tensor
     indices: tf.Tensor
     e: tf.Tensor
-    outputs: tf.Tensor
-    decoder_kl: Any
 
 
 @keras.saving.register_keras_serializable(package="tfbdl_vae")
-class VQVAE(QuantisedCodes):
+class VQVAE(HeldOutRows, QuantisedCodes):
     """A vector-quantised auto-encoder: each vector of the encoder gives way to the nearest code.
 
     The loss of a row is ``-log p(x | e) + beta |z - sg(e)|²``, with ``+ |sg(z) - e|²`` where the
@@ -65,9 +64,9 @@ class VQVAE(QuantisedCodes):
         beta: Weight of the commitment ``|z - sg(e)|²``.
         update: How the codebook learns: ``moving_averages`` or ``gradient``.
         decay: Of the moving averages of vectors and counts.
-        restart: A code that is chosen less often than this in a step, on a moving average that
-            begins at 1, begins anew at a vector of the batch; 0: never, as in the
-            paper.
+        restart: A code that is chosen less often, on a moving average, than this part of even use
+            begins anew at a vector of the batch; 0: never, as in the paper. In even use a code has
+            ``points / codebook_size`` of the points of a step.
         grey, num_data, seed, name: As in VAE.
 
     Raises:
@@ -170,7 +169,7 @@ class VQVAE(QuantisedCodes):
         e = self.book(indices)
         taken = self.joined(straight_through(z, e))
         outputs, kl = self.outputs(taken, random.fold_in(key, "decoder"), training)
-        THREAD.passed = Pass(x, z, indices, e, outputs, kl)
+        THREAD.passed = QuantisedPass(x, outputs, kl, z, indices, e)
         return outputs
 
     def compute_loss(
@@ -182,7 +181,7 @@ class VQVAE(QuantisedCodes):
         training: bool = True,
     ) -> tf.Tensor:
         """The loss of the rows of the last call, a mean over rows (eq. 3)."""
-        passed: Pass = THREAD.passed
+        passed: QuantisedPass = THREAD.passed
         log_lik = self.log_lik(passed.outputs, passed.x)[0]
         rows = tf.shape(log_lik)[0]
         reconstruction = row_mean(log_lik, rows)
@@ -201,9 +200,33 @@ class VQVAE(QuantisedCodes):
     def train_step(self, data: Any) -> Any:
         """Keras' own step, after which the codebook follows the encoder's vectors."""
         logs = super().train_step(data)
-        passed: Pass = THREAD.passed
+        passed: QuantisedPass = THREAD.passed
         self.book.follow(passed.z, passed.indices, self.noise_key(True, "codebook"))
         return logs
+
+    # -- rows it has not seen --------------------------------------------------------------------
+
+    def held_out(self, x: Any) -> dict[str, float]:
+        """Means over rows of the reconstruction, in nats, and the commitment; the perplexity.
+
+        See ``tfbdl.protocols.HeldOut``.
+        """
+        found = self.scores(x)
+        counts = np.bincount(found["indices"].ravel(), minlength=self.codebook_size)
+        share = counts[counts > 0] / counts.sum()
+        return {
+            "reconstruction": float(found["reconstruction"].mean()),
+            "commitment": float(found["commitment"].mean()),
+            "perplexity": float(np.exp(-(share * np.log(share)).sum())),
+        }
+
+    def scores_of(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
+        """See HeldOutRows; the codes too, as ``indices``."""
+        z = self.parted(widened(self.encoder(x)))
+        indices = self.book.nearest(z)
+        e = self.book(indices)
+        log_lik = self.log_lik(self.outputs(self.joined(e))[0], x)[0]
+        return {"reconstruction": log_lik, "commitment": _distance(z, e), "indices": indices}
 
 
 def _distance(z: tf.Tensor, e: tf.Tensor) -> tf.Tensor:
@@ -216,11 +239,9 @@ def _check_options(
     embedding_dim: int, codebook_size: int, beta: float, update: str, decay: float, restart: float
 ) -> None:
     for name, number in (("embedding_dim", embedding_dim), ("codebook_size", codebook_size)):
-        if not isinstance(number, (int, np.integer)) or number < 1:
-            raise OptionsError(f"{name} must be an integer of at least 1. Received: {number!r}.")
+        check_whole(name, number)
     check_choice("update", update, UPDATES)
-    if not 0.0 <= beta < float("inf"):
-        raise OptionsError(f"beta must be a finite number of at least 0. Received: {beta!r}.")
+    checked_number("beta", beta)
     for name, share in (("decay", decay), ("restart", restart)):
-        if not 0.0 <= share < 1.0:
+        if not isinstance(share, numbers.Real) or not 0.0 <= share < 1.0:
             raise OptionsError(f"{name} must be at least 0 and below 1. Received: {share!r}.")

@@ -12,9 +12,12 @@ class Gaussian(NormalNoise, SharedScale):
 
     Args:
         scale: Standard deviation of the noise of standardised targets, above 0; None: learned,
-            from 0.5, with the prior LogNormal(0, 1), one per output if ``target_scale`` is.
+            from 0.5, with the prior LogNormal(0, 1).
         target_mean: Mean of the targets, or one per output.
         target_scale: Standard deviation of the targets (above 0), or one per output.
+        scale_shape: Of a learned scale, whose axes are the last of a row's outputs: ``()`` is one
+            for all, ``(3,)`` one for each of three outputs (or channels of each pixel), ``(8, 8,
+            3)`` one for each element of an image; None: one per output if ``target_scale`` is.
 
     Raises:
         OptionsError: If a value is not admitted.

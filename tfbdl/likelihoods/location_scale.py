@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from ..config import check_whole
 from ..errors import DataError, OptionsError
 from ..protocols import Parameter
 from .base import Distribution, Likelihood, Tensor, as_outputs, as_targets, as_tensor, sum_events
@@ -136,10 +137,15 @@ class SharedScale(LocationScale):
 
     Args:
         scale: Standard deviation (or scale) of the noise of standardised targets, above 0; None:
-            learned, from 0.5, with the prior LogNormal(0, 1), one per output if ``target_scale``
-            is.
+            learned, from 0.5, with the prior LogNormal(0, 1).
         target_mean: See LocationScale.
         target_scale: See LocationScale.
+        scale_shape: Of a learned scale, whose axes are the last of a row's outputs: ``()`` is one
+            for all, ``(3,)`` one for each of three outputs (or channels of each pixel), ``(8, 8,
+            3)`` one for each element of an image; None: one per output if ``target_scale`` is.
+
+    Raises:
+        OptionsError: If a value is not admitted.
     """
 
     def __init__(
@@ -147,15 +153,24 @@ class SharedScale(LocationScale):
         scale: float | None = None,
         target_mean: float | Sequence[float] = 0.0,
         target_scale: float | Sequence[float] = 1.0,
+        scale_shape: Sequence[int] | None = None,
     ) -> None:
         super().__init__(target_mean, target_scale)
         self.scale = None if scale is None else positive("scale", scale)
+        if scale_shape is not None:
+            if scale is not None or not isinstance(scale_shape, (tuple, list)):
+                raise OptionsError(
+                    "'scale_shape' is a list of sizes, of a scale that is learned. Expected: "
+                    f"scale=None. Received: scale_shape={scale_shape!r}, scale={scale!r}."
+                )
+            scale_shape = tuple(check_whole("sizes of 'scale_shape'", n) for n in scale_shape)
+        self.scale_shape = scale_shape
 
     def parameters(self, dtype: str = "float32") -> Mapping[str, Parameter]:
         """See Likelihood."""
         if self.scale is not None:
             return {}
-        shape = (len(self.target_scale),) if isinstance(self.target_scale, tuple) else ()
+        shape = np.shape(self.target_scale) if self.scale_shape is None else self.scale_shape
         prior = tfd.LogNormal(tf.zeros(shape, dtype), tf.ones(shape, dtype))
         return {
             "scale": Parameter(
@@ -168,7 +183,8 @@ class SharedScale(LocationScale):
 
     def get_config(self) -> dict[str, Any]:
         """See Likelihood."""
-        return {"scale": self.scale, **super().get_config()}
+        shape = None if self.scale_shape is None else list(self.scale_shape)
+        return {"scale": self.scale, **super().get_config(), "scale_shape": shape}
 
     def _checked(self, parameters: Mapping[str, Any] | None) -> Mapping[str, Any]:
         if self.scale is None and set(parameters or {}) == {"scale"}:  # no prior is built here
@@ -179,6 +195,16 @@ class SharedScale(LocationScale):
         self, outputs: Tensor, parameters: Mapping[str, Any]
     ) -> tuple[Tensor, Tensor]:
         value = parameters["scale"] if self.scale is None else self.scale
+        own = self.scale_shape or ()
+        axes = (None,) * len(own) if outputs.shape.rank is None else tuple(outputs.shape[1:])
+        last = axes[len(axes) - len(own) :]
+        if len(own) > len(axes) or any(
+            n != 1 and m not in (n, None) for n, m in zip(own, last, strict=True)
+        ):
+            raise DataError(
+                f"'scale_shape' {own} of the likelihood {self.name!r} must be the last axes of a "
+                f"row's outputs. Received: outputs of shape {outputs.shape}."
+            )
         return outputs, as_tensor(value, outputs.dtype)
 
 

@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from ..config import check_whole
 from ..errors import DataError
 from .base import Distribution, Tensor, as_outputs
-from .on_grid import OnGrid, whole
+from .on_grid import OnGrid
 
 tfd = tfp.distributions
 
@@ -43,7 +44,7 @@ class LogisticMixture(OnGrid):
         self, components: int = 5, levels: int = 256, low: float = 0.0, high: float = 1.0
     ) -> None:
         super().__init__(levels, low, high)
-        self.components = whole("components", components, 1)
+        self.components = check_whole("components", components)
 
     def get_config(self) -> dict[str, Any]:
         """See Likelihood."""

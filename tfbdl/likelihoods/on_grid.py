@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow as tf
 
+from ..config import check_whole
 from ..errors import OptionsError
 from .base import Likelihood, Tensor, as_targets, refuse, sum_events
 from .quantized_logistic import Grid, QuantizedLogistic
@@ -32,7 +33,7 @@ class OnGrid(Likelihood):
     is_discrete: ClassVar[bool] = True
 
     def __init__(self, levels: int = 256, low: float = 0.0, high: float = 1.0) -> None:
-        self.levels = whole("levels", levels, 2)
+        self.levels = check_whole("levels", levels, 2)
         for name, value in (("low", low), ("high", high)):
             if not isinstance(value, (int, float, np.number)) or not math.isfinite(value):
                 raise OptionsError(f"{name!r} must be a finite number. Received: {value!r}.")
@@ -97,15 +98,3 @@ class OnGrid(Likelihood):
             f"Targets of the likelihood {self.name!r} must be among {self.levels} levels from "
             f"{self.low:g} to {self.high:g}, {grid.spacing:g} apart",
         )
-
-
-def whole(name: str, value: Any, least: int) -> int:
-    """``value`` as an integer of at least ``least``.
-
-    Raises:
-        OptionsError: If it is none.
-    """
-    integer = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if not integer or value < least:
-        raise OptionsError(f"{name!r} must be an integer of at least {least}. Received: {value!r}.")
-    return int(value)

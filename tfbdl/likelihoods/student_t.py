@@ -23,9 +23,10 @@ class StudentT(SharedScale):
         df: Degrees of freedom, above 1, so that the mean exists; the variance is infinite up to 2.
         scale: Scale of the noise of standardised targets, above 0 (the standard deviation is
             ``scale * sqrt(df / (df - 2))``); None: learned, from 0.5, with the prior
-            LogNormal(0, 1), one per output if ``target_scale`` is.
+            LogNormal(0, 1).
         target_mean: Mean of the targets, or one per output.
         target_scale: Standard deviation of the targets (above 0), or one per output.
+        scale_shape: Of a learned scale, see Gaussian.
 
     Raises:
         OptionsError: If a value is not admitted.
@@ -42,8 +43,9 @@ class StudentT(SharedScale):
         scale: float | None = None,
         target_mean: float | Sequence[float] = 0.0,
         target_scale: float | Sequence[float] = 1.0,
+        scale_shape: Sequence[int] | None = None,
     ) -> None:
-        super().__init__(scale, target_mean, target_scale)
+        super().__init__(scale, target_mean, target_scale, scale_shape)
         self.df = positive("df", df)
         if self.df <= 1:
             raise OptionsError(f"'df' must be above 1, or there is no mean. Received: {df!r}.")

@@ -40,11 +40,14 @@ class LatentPosterior(keras.layers.Layer):
         family: The word users type.
         units: How many units the encoder ends in.
         has_density: Whether training may ask for ``log_prob`` at any z, not at its own draws alone.
+        is_reparameterised: Whether draws are a smooth function of the parameters and of noise that
+            does not depend on them.
     """
 
     family: ClassVar[str]
     Options: ClassVar[type[Config]] = NoOptions
     has_density: ClassVar[bool] = True
+    is_reparameterised: bool = True
     units: int
 
     def __init__(self, latent_dim: int, options: Config, seed: int = 0, **kwargs: Any) -> None:

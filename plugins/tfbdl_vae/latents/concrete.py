@@ -95,6 +95,7 @@ class Concrete(LatentPosterior):
                 f"Received: latent_dim={latent_dim}."
             )
         self.units = latent_dim
+        self.is_reparameterised = self.relaxed
 
     @property
     def relaxed(self) -> bool:
