@@ -252,6 +252,18 @@ def test_without_kl_and_noise_the_steps_are_those_of_an_auto_encoder():
         assert np.abs(one - old).max() > 0
 
 
+def test_the_held_out_figure_of_an_auto_encoder_is_its_log_likelihood():
+    def dense(inputs, units):
+        return keras.Sequential([keras.Input((inputs,)), keras.layers.Dense(units)])
+
+    x = (np.random.default_rng(0).random((12, 6)) < 0.5).astype("float32")
+    model = AutoEncoder(dense(6, 2), dense(2, 6), 2, seed=3)
+    (W, b), (V, c) = model.encoder.get_weights(), model.decoder.get_weights()
+    logits = (x @ W + b) @ V + c
+    expected = (x * logits - np.logaddexp(0.0, logits)).sum(1).mean()
+    assert model.held_out(x) == {"reconstruction": pytest.approx(expected, rel=1e-5)}
+
+
 def test_a_beta_vae_of_weight_one_takes_the_steps_of_a_vae():
     rows = (np.random.default_rng(0).random((12, 6)) < 0.5).astype("float32")
 

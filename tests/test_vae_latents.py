@@ -176,10 +176,10 @@ def test_each_step_of_the_flow_has_a_triangular_jacobian_and_its_determinant():
     context = tf.constant(np.random.default_rng(0).normal(size=(1, 3)))
     z = tf.constant(np.random.default_rng(1).normal(size=(1, DIM)))
     for t, step in enumerate(made.steps()):
-        with tf.GradientTape() as tape:
+        with tf.GradientTape(persistent=True) as tape:
             tape.watch(z)
             after, log_det = autoregressive.forward(step, z, context)
-        J = tape.jacobian(after, z)[0, :, 0].numpy()
+        J = tape.jacobian(after, z, experimental_use_pfor=False)[0, :, 0].numpy()
         above = np.triu(J, 1) if t % 2 == 0 else np.tril(J, -1)
         below = np.tril(J, -1) if t % 2 == 0 else np.triu(J, 1)
         np.testing.assert_array_equal(above, 0.0)
@@ -194,12 +194,12 @@ def test_the_flows_density_is_the_normals_over_the_jacobian_of_the_whole_map():
     made = family("iaf", seed=2)
     loc, scale, context = made.parameters(outputs(made, rows=1))
     eps = tf.constant(np.random.default_rng(3).normal(size=(1, DIM)))
-    with tf.GradientTape() as tape:
+    with tf.GradientTape(persistent=True) as tape:
         tape.watch(eps)
         z = loc + scale * eps
         for step in made.steps():
             z, _ = autoregressive.forward(step, z, context)
-    J = tape.jacobian(z, eps)[0, :, 0].numpy()
+    J = tape.jacobian(z, eps, experimental_use_pfor=False)[0, :, 0].numpy()
     expected = stats.norm.logpdf(eps.numpy()).sum() - np.linalg.slogdet(J)[1]
     parameters = made.parameters(outputs(made, rows=1))
     np.testing.assert_allclose(made.log_prob(parameters, z[None])[0, 0], expected, rtol=1e-9)

@@ -370,9 +370,9 @@ def test_options_out_of_range_are_refused():
         small(update="gradiant")
     with pytest.raises(errors.OptionsError, match="beta must be a finite number"):
         small(beta=-1.0)
-    with pytest.raises(errors.OptionsError, match="beta must be a finite number.*Received: 'x'"):
+    with pytest.raises(errors.OptionsError, match=r"beta must be a finite number.*Received: 'x'"):
         small(beta="x")
-    with pytest.raises(errors.OptionsError, match="restart must be at least 0.*Received: 'x'"):
+    with pytest.raises(errors.OptionsError, match=r"restart must be at least 0.*Received: 'x'"):
         small(restart="x")
     with pytest.raises(errors.OptionsError, match=r"codebook_size must be .* Received: True"):
         VQVAE(dense(5, 6, "e"), dense(6, 5, "d"), 2, True)

@@ -20,7 +20,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from tfbdl.config import check_whole
-from tfbdl.errors import DataError, OptionsError, TfbdlWarning
+from tfbdl.errors import DataError, TfbdlWarning
 
 GRID = 2**18
 """Images that are all encoded beforehand, at most."""
