@@ -51,7 +51,7 @@ def nets(seed: int) -> Nets:
 def trained(model: VAE, steps: int, x: np.ndarray, factors: np.ndarray | None = None) -> float:
     """Train by Adam, and say how many seconds it took."""
     began = time.perf_counter()
-    model.compile(keras.optimizers.Adam(1e-3), steps_per_execution=EXECUTION)
+    model.compile(keras.optimizers.Adam(1e-3), steps_per_execution=EXECUTION, jit_compile=True)
     model.fit(x, factors, batch_size=BATCH, epochs=1, steps_per_epoch=steps, verbose=0)
     return time.perf_counter() - began
 
