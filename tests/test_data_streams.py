@@ -54,7 +54,7 @@ def test_labels_of_a_stream_are_counted():
 def test_endless_stream_needs_num_rows_for_its_epochs():
     data = as_dataset(stream().repeat())
     assert data.num_rows is None
-    with pytest.raises(DataError, match=r"give num_rows"):
+    with pytest.raises(DataError, match=r"num_rows=N"):
         data.steps_per_epoch(4)
     assert as_dataset(stream().repeat(), num_rows=11).steps_per_epoch(4) == 3
 

@@ -292,7 +292,8 @@ def test_nets_of_mixed_precision_train_with_a_bound_in_single(policy):
 @pytest.mark.replicas
 @pytest.mark.parametrize("shape", [(5, 4, 1), (4, 2)])
 def test_images_and_sequences_train_on_two_replicas_as_on_one(shape):
-    assert two_logical_cpus()
+    if not two_logical_cpus():
+        pytest.skip("TensorFlow cannot make two logical CPUs here.")
     x = as_dataset(RNG.integers(0, 2, (N, *shape)).astype("float32"))
     two = tf.distribute.MirroredStrategy(
         ["CPU:0", "CPU:1"], cross_device_ops=tf.distribute.ReductionToOneDevice()

@@ -50,6 +50,7 @@ def test_the_loss_of_hand_made_terms_is_the_hand_computed_one(options, kl):
     np.testing.assert_allclose(bound, RECONSTRUCTION - PARTS.sum(axis=1))  # unweighted
 
 
+@pytest.mark.slow
 @pytest.mark.replicas
 @pytest.mark.parametrize(
     ("options", "expected", "slopes"),
@@ -60,7 +61,8 @@ def test_the_loss_of_hand_made_terms_is_the_hand_computed_one(options, kl):
     ],
 )
 def test_free_bits_and_capacity_go_by_the_mean_over_all_replicas(options, expected, slopes):
-    assert two_logical_cpus()
+    if not two_logical_cpus():
+        pytest.skip("TensorFlow cannot make two logical CPUs here.")
     two = tf.distribute.MirroredStrategy(
         ["CPU:0", "CPU:1"], cross_device_ops=tf.distribute.ReductionToOneDevice()
     )
