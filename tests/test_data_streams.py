@@ -90,14 +90,14 @@ def test_fingerprint_of_a_stream_sees_its_form_and_not_its_order():
 @pytest.mark.parametrize(
     ("data", "options", "message"),
     [
-        (stream(Y), {"task": "classification"}, r"whole numbers.*Received: 0\.1"),
-        (stream(np.arange(11)), {"num_classes": 10}, "at most 9.*Received: 10"),
-        (stream(np.arange(11)), {"class_names": ["a", "b"]}, "at most 1"),
+        (lambda: stream(Y), {"task": "classification"}, r"whole numbers.*Received: 0\.1"),
+        (lambda: stream(np.arange(11)), {"num_classes": 10}, "at most 9.*Received: 10"),
+        (lambda: stream(np.arange(11)), {"class_names": ["a", "b"]}, "at most 1"),
     ],
 )
 def test_labels_of_a_stream_are_checked_as_they_are_given(data, options, message):
     with pytest.raises(DataError, match=message):
-        as_dataset(data, **options)
+        as_dataset(data(), **options)
 
 
 def test_weights_of_a_stream_may_be_zero_but_not_negative():
@@ -115,17 +115,20 @@ def test_weights_of_a_stream_may_be_zero_but_not_negative():
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (tf.data.Dataset.from_tensor_slices((X, Y)), r"call \.batch\(size\)"),
-        (tf.data.Dataset.from_tensor_slices((HOLED, Y)).batch(4), "x has NaN in 1 of 2 columns"),
-        (stream().take(0), "no rows"),
-        (stream(np.arange(11) - 1), "Received: -1"),
-        (stream(np.array(["a"] * 11)), "batches of real numbers"),
-        (tf.data.Dataset.from_tensors((X, Y[:3])), "equally many rows"),
+        (lambda: tf.data.Dataset.from_tensor_slices((X, Y)), r"call \.batch\(size\)"),
+        (
+            lambda: tf.data.Dataset.from_tensor_slices((HOLED, Y)).batch(4),
+            "x has NaN in 1 of 2 columns",
+        ),
+        (lambda: stream().take(0), "no rows"),
+        (lambda: stream(np.arange(11) - 1), "Received: -1"),
+        (lambda: stream(np.array(["a"] * 11)), "batches of real numbers"),
+        (lambda: tf.data.Dataset.from_tensors((X, Y[:3])), "equally many rows"),
     ],
 )
 def test_stream_faults_are_named(data, message):
     with pytest.raises(DataError, match=message):
-        as_dataset(data)
+        as_dataset(data())
 
 
 def test_streams_cannot_be_split_by_rows():

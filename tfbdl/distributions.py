@@ -14,7 +14,16 @@ from .errors import ModelError, OptionsError, SpecError, did_you_mean
 from .protocols import Parameter
 from .specs import NoOptions
 
-__all__ = ["Prior", "as_normal", "expected_log_prob", "get", "has_closed_form", "name_of", "prior"]
+__all__ = [
+    "Prior",
+    "TensorDistribution",
+    "as_normal",
+    "expected_log_prob",
+    "get",
+    "has_closed_form",
+    "name_of",
+    "prior",
+]
 
 _DTYPES = ("float32", "float64")
 
@@ -120,6 +129,39 @@ class Prior:
     def __repr__(self) -> str:
         options = ", ".join(f"{key}={value!r}" for key, value in self.options.model_dump().items())
         return f"{self.name or type(self).__name__}({options})"
+
+
+class TensorDistribution(tfd.Distribution):
+    """The frame of a distribution of one tensor, whose parameters TFP need not look into.
+
+    A subclass has ``_log_prob`` and ``_sample_n``; its batch shape is ``()``.
+
+    Args:
+        dtype: Of the values.
+        parameters: The subclass's arguments by name.
+        event_shape: Of one value.
+    """
+
+    def __init__(self, dtype: Any, parameters: dict[str, Any], event_shape: Any = ()) -> None:
+        self.shape_of_event = tf.TensorShape(event_shape)
+        super().__init__(
+            dtype=tf.as_dtype(dtype),
+            reparameterization_type=tfd.NOT_REPARAMETERIZED,
+            validate_args=False,
+            allow_nan_stats=True,
+            parameters=parameters,
+            name=type(self).__name__,
+        )
+
+    @classmethod
+    def _parameter_properties(cls, dtype: Any, num_classes: Any = None) -> dict[str, Any]:
+        return {}
+
+    def _event_shape(self) -> tf.TensorShape:
+        return self.shape_of_event
+
+    def _event_shape_tensor(self) -> tf.Tensor:
+        return tf.constant(self.shape_of_event.as_list(), tf.int32)
 
 
 def prior(name: str, **options: Any) -> Prior:

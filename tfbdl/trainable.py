@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import random as python_random
 import threading
 from collections.abc import Iterator, Mapping
@@ -42,12 +43,12 @@ class StepCounter(keras.metrics.Metric):
         return read(self.count)
 
 
-class TrainableModel(keras.Model):
+class TrainableModel(keras.Model, abc.ABC):
     """A model of rows ``x`` alone, whose subclass says what training minimises.
 
-    A subclass overrides ``compute_loss`` (the mean over its rows, divided by the number of
-    replicas, so that Keras' own step trains it under every strategy) and draws its noise with
-    ``noise_key``. Data are checked, counted and ordered by (seed, epoch); targets play no part.
+    A subclass overrides ``call`` and ``batch_loss`` and draws its noise with ``noise_key``;
+    ``train_step`` stays Keras' own, so that it trains under every strategy. Data are checked,
+    counted and ordered by (seed, epoch); targets play no part.
 
     Args:
         seed: Of the noise of training; None: drawn from Python's ``random``.
@@ -228,6 +229,21 @@ class TrainableModel(keras.Model):
         self.make_ready(x)
         return super().test_on_batch(x, y, return_dict=return_dict)
 
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> tf.Tensor:
+        """As Keras' step asks for it: ``batch_loss`` and what layers add, by replicas."""
+        added = self.losses  # before the loss calls a layer again, which would forget them
+        loss = self.batch_loss(x, bool(training))
+        for term in added:  # of activities, and of weights
+            loss += tf.cast(term, loss.dtype)
+        return loss / tf.distribute.get_strategy().num_replicas_in_sync
+
     def train_step(self, data: Any) -> Any:
         """Keras' own step, then the count that gives the next step new noise."""
         logs = super().train_step(data)
@@ -248,6 +264,15 @@ class TrainableModel(keras.Model):
         return results
 
     # -- what a subclass uses or overrides ------------------------------------------------------
+
+    @abc.abstractmethod
+    def batch_loss(self, x: Any, training: bool) -> tf.Tensor:
+        """What is minimised: a mean over the rows of the last call; metrics are updated here.
+
+        Args:
+            x: The rows as they were given.
+            training: Whether it is a step of training or of an evaluation.
+        """
 
     def training_rows(self, x: Any, y: Any = None, what: str = "x") -> Dataset:
         """Any data as checked rows without targets.

@@ -9,16 +9,15 @@ counts the smallest bulk ESS over all parameters per second of warm-up and draws
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from benchmarks import harness
 from benchmarks.mcmc import ours, problems
+from benchmarks.peer import Peer
 from tfbdl import diagnostics
 
 PEERS = ("numpyro", "blackjax")
@@ -32,51 +31,32 @@ def main() -> None:
     parser.add_argument("--problems", nargs="+", default=problems.NAMES)
     arguments = parser.parse_args()
     figures = {}
-    with Peer(arguments.peer_python) as peer:
+    with Sampling(arguments.peer_python, Path(__file__).parent) as peer:
         for name in arguments.problems:
             figures[name] = _compare(name, peer, arguments.seeds)
     _print(figures)
     print(harness.write("mcmc", figures))
 
 
-class Peer:
-    """The peers' process."""
+class Sampling(Peer):
+    """The peers' process, whose draws come through files."""
 
-    def __init__(self, python: str) -> None:
-        self.python = python
+    def __enter__(self) -> Self:
+        self.files = tempfile.TemporaryDirectory()
+        return super().__enter__()
 
-    def __enter__(self) -> Peer:
-        self.folder = tempfile.TemporaryDirectory()
-        self.process = subprocess.Popen(
-            [self.python, "peer.py"],
-            cwd=Path(__file__).parent,
-            text=True,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait()
-        self.folder.cleanup()
-
-    def ask(self, **question: Any) -> dict[str, Any]:
-        """One line there, one back."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        print(json.dumps(question), file=self.process.stdin, flush=True)
-        return json.loads(self.process.stdout.readline())
+    def __exit__(self, *details: Any) -> None:
+        super().__exit__(*details)
+        self.files.cleanup()
 
     def run(self, library: str, name: str, seed: int) -> dict[str, Any]:
         """Warm up and draw."""
-        file = str(Path(self.folder.name) / "draws.npy")
+        file = str(Path(self.files.name) / "draws.npy")
         answer = self.ask(library=library, name=name, seed=seed, file=file)
         return {**answer, "draws": np.load(file)}
 
 
-def _compare(name: str, peer: Peer, seeds: int) -> dict[str, Any]:
+def _compare(name: str, peer: Sampling, seeds: int) -> dict[str, Any]:
     sampler = ours.Sampler(name, chains=4, warmup=1000, draws=1000)
     points = np.random.default_rng(0).normal(size=(5, sampler.target.dim)) * 0.3
     theirs = np.asarray(peer.ask(name=name, points=points.tolist())["log_prob"])

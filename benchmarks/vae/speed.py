@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +12,7 @@ import numpy as np
 from tfbdl_vae import VAE
 
 from benchmarks import harness, parts
+from benchmarks.peer import Peer
 from benchmarks.vae.mnist import LATENT_DIM, nets
 from tfbdl.data import as_dataset
 from tfbdl.testing import frozen_noise
@@ -29,11 +28,12 @@ def run(peer_python: str) -> dict[str, Any]:
     x = (rng.random((BATCH * STEPS, 784)) < 0.15).astype("float32")
     encoder, decoder = nets()
     model = _compiled(VAE(encoder, decoder, LATENT_DIM, seed=0))
-    with Peer(peer_python, encoder, decoder, x) as peer:
+    with Peer(peer_python, Path(__file__).parent) as peer:
+        theirs = _started(peer, [*encoder.get_weights(), *decoder.get_weights()], x)
         with frozen_noise():
             model(x[:BATCH], training=True)
             ours = float(model.compute_loss())
-        np.testing.assert_allclose(ours, peer.loss, rtol=1e-5)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5)
         contestants: dict[str, Callable[[], Any]] = {
             KERAS: _fitting(_auto_encoder(), x, x),
             "VAE": _fitting(model, as_dataset(x)),
@@ -46,6 +46,16 @@ def run(peer_python: str) -> dict[str, Any]:
             contestant()  # trace
         seconds = harness.alternate(contestants, ROUNDS)
     return _table(seconds)
+
+
+def _started(peer: Peer, weights: list[np.ndarray], x: np.ndarray) -> float:
+    """Give the peer weights and rows; gives its loss of the first batch without noise."""
+    arrays = {f"{i:02d}": array for i, array in enumerate(weights)}
+    with tempfile.TemporaryDirectory() as folder:
+        file = str(Path(folder) / "start.npz")
+        np.savez(file, **arrays, x=x)
+        loss: float = peer.ask(do="start", file=file, batch=BATCH)
+    return loss
 
 
 def _fitting(model: keras.Model, *data: Any) -> Callable[[], Any]:
@@ -79,40 +89,3 @@ def _auto_encoder(**options: Any) -> keras.Model:
     loss = keras.losses.BinaryCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(1e-3), loss, **options)
     return model
-
-
-class Peer:
-    """PyTorch's process, with the same weights and rows."""
-
-    def __init__(
-        self, python: str, encoder: keras.Model, decoder: keras.Model, x: np.ndarray
-    ) -> None:
-        self.python = python
-        weights = [*encoder.get_weights(), *decoder.get_weights()]
-        self.arrays = {f"{i:02d}": w for i, w in enumerate(weights)} | {"x": x}
-
-    def __enter__(self) -> Peer:
-        self.process = subprocess.Popen(
-            [self.python, "peer.py"],
-            cwd=Path(__file__).parent,
-            text=True,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-        with tempfile.TemporaryDirectory() as folder:
-            file = str(Path(folder) / "start.npz")
-            np.savez(file, **self.arrays)
-            self.loss = self.ask(do="start", file=file, batch=BATCH)
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait()
-
-    def ask(self, **question: Any) -> Any:
-        """One line there, one back."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        print(json.dumps(question), file=self.process.stdin, flush=True)
-        return json.loads(self.process.stdout.readline())

@@ -11,10 +11,9 @@ from tensorflow_probability import distributions as tfd
 from tensorflow_probability import random as tfp_random
 
 from tfbdl import random
-from tfbdl.distributions import Prior
+from tfbdl.distributions import Prior, TensorDistribution
 
 from .config import HorseshoeOptions
-from .scalar import ScalarDistribution
 
 FLOOR = 1e-24
 """Of u = w^2 / (2 tau^2): the density, which has a pole at zero, is constant below it."""
@@ -44,7 +43,7 @@ class Horseshoe(Prior):
         return MarginalHorseshoe(self.options.scale, dtype)
 
 
-class MarginalHorseshoe(ScalarDistribution):
+class MarginalHorseshoe(TensorDistribution):
     """A scalar horseshoe.
 
     Args:

@@ -10,10 +10,9 @@ from tensorflow_probability import distributions as tfd
 from tensorflow_probability import random as tfp_random
 
 from tfbdl import random
-from tfbdl.distributions import Prior
+from tfbdl.distributions import Prior, TensorDistribution
 
 from .config import ScaleMixtureOptions
-from .scalar import ScalarDistribution
 
 
 class ScaleMixture(Prior):
@@ -34,7 +33,7 @@ class ScaleMixture(Prior):
         return NormalScaleMixture(options.pi, options.sigma1, options.sigma2, dtype)
 
 
-class NormalScaleMixture(ScalarDistribution):
+class NormalScaleMixture(TensorDistribution):
     """A scalar mixture of two normals about zero.
 
     Args:

@@ -50,14 +50,7 @@ class ContrastiveDivergence(TrainableModel):
         parts = Weights(*(read(v) for v in (self.kernel, self.visible_bias, self.hidden_bias)))
         return parts if dtype is None else Weights(*(tf.cast(part, dtype) for part in parts))
 
-    def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
-        training: bool = True,
-    ) -> tf.Tensor:
+    def batch_loss(self, x: Any, training: bool) -> tf.Tensor:
         """``mean F(v) - mean F(v')`` of a batch ``x [n, d]``; targets play no part."""
         weights = self.weights_now()
         key = self.noise_key(training)
@@ -74,7 +67,7 @@ class ContrastiveDivergence(TrainableModel):
             negative = tf.reduce_mean(energy.free_energy(self.units, weights, end))
             negative *= tf.cast(rows > 0, negative.dtype)
         self._update_metrics(weights, u, rows, key)
-        return (positive - negative) / tf.distribute.get_strategy().num_replicas_in_sync
+        return positive - negative
 
     def _persistent(self, weights: Weights, training: bool) -> tf.Tensor:
         """Move the persistent chains ``k`` steps on, all replicas alike (Tieleman 2008)."""

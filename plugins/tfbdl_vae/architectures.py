@@ -110,20 +110,32 @@ def conv_decoder(
         hidden: Units of the encoder's dense layers, in its order.
         activation: Of all but the last layer.
     """
-    height, width, channels = output_shape
-    low = [_halved(length, len(filters)) for length in (height, width)]
+    low = [_halved(length, len(filters)) for length in output_shape[:2]]
     inputs = h = keras.Input((latent_dim,), name="z")
     for count in reversed(hidden):
         h = keras.layers.Dense(count, activation)(h)
     h = keras.layers.Dense(math.prod(low) * filters[-1], activation)(h)
     h = keras.layers.Reshape((*low, filters[-1]))(h)
+    return keras.Model(inputs, upsampled(h, output_shape, filters, activation), name="decoder")
+
+
+def upsampled(
+    h: keras.KerasTensor, output_shape: Sequence[int], filters: Sequence[int], activation: str
+) -> keras.KerasTensor:
+    """Transposed convolutions of width 4 and stride 2, cropped to ``output_shape``.
+
+    Args:
+        h: A map of features.
+        output_shape: Height, width and outputs of a pixel.
+        filters: Of the encoder's convolutions, in its order; each doubles the map here.
+        activation: Of all but the last layer.
+    """
+    height, width, channels = output_shape
     for count in reversed(filters[:-1]):
         h = keras.layers.Conv2DTranspose(count, 4, 2, padding="same", activation=activation)(h)
     h = keras.layers.Conv2DTranspose(channels, 4, 2, padding="same")(h)
     excess = h.shape[1] - height, h.shape[2] - width
-    if any(excess):
-        h = keras.layers.Cropping2D(((0, excess[0]), (0, excess[1])))(h)
-    return keras.Model(inputs, h, name="decoder")
+    return keras.layers.Cropping2D(((0, excess[0]), (0, excess[1])))(h) if any(excess) else h
 
 
 def sequence_encoder(

@@ -50,24 +50,14 @@ class AutoEncoder(HeldOutRows, Traversals):
         THREAD.passed = Pass(x, outputs, kl)
         return outputs
 
-    def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
-        training: bool = True,
-    ) -> tf.Tensor:
+    def batch_loss(self, x: Any, training: bool) -> tf.Tensor:
         """``mean(-log p(x | z))`` of the rows of the last call."""
         passed: Pass = THREAD.passed
         log_lik = self.log_lik(passed.outputs, passed.x)[0]
         rows = tf.shape(log_lik)[0]
         mean = row_mean(log_lik, rows)
         self.reconstruction_metric.update_state(mean, sample_weight=rows)
-        loss = self.decoder_cost(passed.decoder_kl, mean.dtype) - mean
-        for added in self.losses:
-            loss += tf.cast(added, loss.dtype)
-        return loss / tf.distribute.get_strategy().num_replicas_in_sync
+        return self.decoder_cost(passed.decoder_kl, mean.dtype) - mean
 
     def encode(self, x: Any) -> Any:
         """There is no q(z | x): see ``codes``.

@@ -27,6 +27,10 @@ class CodeUse(keras.metrics.Metric):
 
     def result(self) -> tf.Tensor:
         """From 1 to the number of codes."""
-        counts = tf.convert_to_tensor(self.counts)
-        share = tf.math.divide_no_nan(counts, tf.reduce_sum(counts))
-        return tf.exp(-tf.reduce_sum(tf.math.xlogy(share, share)))
+        return perplexity(tf.convert_to_tensor(self.counts))
+
+
+def perplexity(counts: tf.Tensor) -> tf.Tensor:
+    """The exponential of the entropy of the shares that ``counts [K]`` are of their sum."""
+    share = tf.math.divide_no_nan(counts, tf.reduce_sum(counts))
+    return tf.exp(-tf.reduce_sum(tf.math.xlogy(share, share)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -77,9 +78,9 @@ class Codes(EncoderDecoder):
 
     # -- how -------------------------------------------------------------------------------------
 
+    @abc.abstractmethod
     def code_of(self, x: tf.Tensor) -> tf.Tensor:
         """The code of rows as ``unchanged`` gives them, in TensorFlow: ``[n, latent_dim]``."""
-        raise NotImplementedError
 
     def checked_codes(self, z: Any) -> tf.Tensor:
         """Codes as a tensor.

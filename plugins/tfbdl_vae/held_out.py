@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -31,9 +32,9 @@ class HeldOutRows(Codes):
         found = self.encoded("scores", x, random.fold_in(key, tf.range(x.shape[0])))
         return {name: value.numpy() for name, value in found.items()}
 
+    @abc.abstractmethod
     def scores_of(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
         """Name -> a score of each row, in TensorFlow; rows are as the model sees them."""
-        raise NotImplementedError
 
     def program(
         self, name: str, row: tf.TensorSpec

@@ -172,17 +172,9 @@ class VariationalBound(EncoderDecoder):
         THREAD.passed = BoundPass(x, outputs, kl, parameters, z, log_q, gradient)
         return outputs[: tf.shape(x)[0]] if self.num_samples > 1 else outputs
 
-    def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
-        training: bool = True,
-    ) -> tf.Tensor:
+    def batch_loss(self, x: Any, training: bool) -> tf.Tensor:
         """The negative bound of the rows of the last call, a mean over rows."""
         passed: BoundPass = THREAD.passed
-        added_losses = self.losses  # before a prior calls the encoder, which would forget them
         log_lik = self.log_lik(passed.outputs, passed.x)
         terms = self.terms(
             log_lik, passed.parameters, passed.z, passed.log_q, self.importance_weighted
@@ -192,10 +184,7 @@ class VariationalBound(EncoderDecoder):
         self.bound_metrics.update_state(terms, bound)
         self.active_units.update_state(self.latent_posterior.mean(passed.parameters))
         loss += self.decoder_cost(passed.decoder_kl, loss.dtype)
-        loss += self.per_row(self.prior_cost(), loss.dtype)
-        for added in added_losses:  # of activities, and of weights
-            loss += tf.cast(added, loss.dtype)
-        return loss / tf.distribute.get_strategy().num_replicas_in_sync
+        return loss + self.per_row(self.prior_cost(), loss.dtype)
 
     def weighted_bound(
         self, terms: Terms, rows: tf.Tensor, gradient: DoublyReparameterised | None

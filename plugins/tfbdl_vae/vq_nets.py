@@ -58,16 +58,10 @@ def map_decoder(
         residual_blocks: Before the transposed convolutions.
         activation: Of all but the last layer.
     """
-    height, width, channels = output_shape
     inputs = h = keras.Input(tuple(code_shape), name="z")
     h = keras.layers.Conv2D(filters[-1], 3, padding="same")(h)
     h = _residual(h, residual_blocks, activation)
-    for count in reversed(filters[:-1]):
-        h = keras.layers.Conv2DTranspose(count, 4, 2, padding="same", activation=activation)(h)
-    h = keras.layers.Conv2DTranspose(channels, 4, 2, padding="same")(h)
-    excess = h.shape[1] - height, h.shape[2] - width
-    if any(excess):
-        h = keras.layers.Cropping2D(((0, excess[0]), (0, excess[1])))(h)
+    h = architectures.upsampled(h, output_shape, filters, activation)
     return keras.Model(inputs, h, name="decoder")
 
 

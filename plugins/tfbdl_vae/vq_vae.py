@@ -17,7 +17,7 @@ from tfbdl.errors import OptionsError
 from tfbdl.likelihoods import Likelihood
 from tfbdl.trainable import THREAD, row_mean
 
-from .code_use import CodeUse
+from .code_use import CodeUse, perplexity
 from .codebook import Codebook, straight_through
 from .encoder_decoder import Pass, widened
 from .held_out import HeldOutRows
@@ -172,14 +172,7 @@ class VQVAE(HeldOutRows, QuantisedCodes):
         THREAD.passed = QuantisedPass(x, outputs, kl, z, indices, e)
         return outputs
 
-    def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
-        training: bool = True,
-    ) -> tf.Tensor:
+    def batch_loss(self, x: Any, training: bool) -> tf.Tensor:
         """The loss of the rows of the last call, a mean over rows (eq. 3)."""
         passed: QuantisedPass = THREAD.passed
         log_lik = self.log_lik(passed.outputs, passed.x)[0]
@@ -192,10 +185,7 @@ class VQVAE(HeldOutRows, QuantisedCodes):
         self.distances["reconstruction"].update_state(reconstruction, sample_weight=rows)
         self.distances["commitment"].update_state(commitment, sample_weight=rows)
         self.code_use.update_state(passed.indices)
-        loss += self.decoder_cost(passed.decoder_kl, loss.dtype)
-        for added in self.losses:  # of activities, and of weights
-            loss += tf.cast(added, loss.dtype)
-        return loss / tf.distribute.get_strategy().num_replicas_in_sync
+        return loss + self.decoder_cost(passed.decoder_kl, loss.dtype)
 
     def train_step(self, data: Any) -> Any:
         """Keras' own step, after which the codebook follows the encoder's vectors."""
@@ -213,11 +203,10 @@ class VQVAE(HeldOutRows, QuantisedCodes):
         """
         found = self.scores(x)
         counts = np.bincount(found["indices"].ravel(), minlength=self.codebook_size)
-        share = counts[counts > 0] / counts.sum()
         return {
             "reconstruction": float(found["reconstruction"].mean()),
             "commitment": float(found["commitment"].mean()),
-            "perplexity": float(np.exp(-(share * np.log(share)).sum())),
+            "perplexity": float(perplexity(counts.astype("float64"))),
         }
 
     def scores_of(self, x: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from typing import Any, ClassVar, NamedTuple
 
 import keras
@@ -28,7 +29,7 @@ class Draw(NamedTuple):
     log_q: tf.Tensor
 
 
-class LatentPosterior(keras.layers.Layer):
+class LatentPosterior(keras.layers.Layer, abc.ABC):
     """A family of distributions of z, one for each row, parameterised by the encoder's outputs.
 
     Args:
@@ -54,10 +55,11 @@ class LatentPosterior(keras.layers.Layer):
         super().__init__(dtype=keras.config.floatx(), **kwargs)
         self.latent_dim, self.options, self.seed = latent_dim, options, seed
 
+    @abc.abstractmethod
     def parameters(self, outputs: tf.Tensor) -> Parameters:
         """From the encoder's outputs ``[n, units]``."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def draw(self, parameters: Parameters, keys: tf.Tensor) -> Draw:
         """Draws that are differentiable in the parameters.
 
@@ -65,15 +67,14 @@ class LatentPosterior(keras.layers.Layer):
             parameters: Of n rows.
             keys: ``[S, 2]``: all rows of a draw share a key; or ``[S, n, 2]``: each has its own.
         """
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def log_prob(self, parameters: Parameters, z: tf.Tensor) -> tf.Tensor:
         """``log q(z | x)`` of ``z [S, n, d]``, in nats: ``[S, n]``."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def mean(self, parameters: Parameters) -> tf.Tensor:
         """``E[z | x]``, or the point that stands for it: ``[n, d]``."""
-        raise NotImplementedError
 
     def kl(self, parameters: Parameters, prior: Any) -> tf.Tensor | None:
         """``KL(q(z | x) || p(z))`` in closed form, in nats; None where there is none.
@@ -91,9 +92,9 @@ class LatentPosterior(keras.layers.Layer):
         """The prior of a family that goes with no other, such as one of discrete latents."""
         return None
 
+    @abc.abstractmethod
     def distribution(self, parameters: Parameters) -> tfd.Distribution:
         """q(z | x) as a tfd distribution of batch shape ``[n]`` and event shape ``[d]``."""
-        raise NotImplementedError
 
 
 def epsilon(dtype: Any) -> float:

@@ -6,13 +6,13 @@ import math
 from typing import Any
 
 import tensorflow as tf
-from tensorflow_probability import distributions as tfd
 from tensorflow_probability import random as tfp_random
 
 from tfbdl import random
+from tfbdl.distributions import TensorDistribution
 
 
-class DiagonalMixture(tfd.Distribution):
+class DiagonalMixture(TensorDistribution):
     """``p(z) = sum_k pi_k prod_j N(z_j; m_kj, s_kj^2)`` over a tensor of any shape.
 
     The exponents of all points and components come from two matrix products, after
@@ -28,24 +28,7 @@ class DiagonalMixture(tfd.Distribution):
     def __init__(self, logits: tf.Tensor, loc: tf.Tensor, scale: tf.Tensor) -> None:
         parameters = {"logits": logits, "loc": loc, "scale": scale}
         self.logits, self.loc, self.scale = logits, loc, scale
-        super().__init__(
-            dtype=loc.dtype,
-            reparameterization_type=tfd.NOT_REPARAMETERIZED,
-            validate_args=False,
-            allow_nan_stats=True,
-            parameters=parameters,
-            name=type(self).__name__,
-        )
-
-    @classmethod
-    def _parameter_properties(cls, dtype: Any, num_classes: Any = None) -> dict[str, Any]:
-        return {}
-
-    def _event_shape(self) -> tf.TensorShape:
-        return self.loc.shape[1:]
-
-    def _event_shape_tensor(self) -> tf.Tensor:
-        return tf.constant(self.loc.shape[1:].as_list(), tf.int32)
+        super().__init__(loc.dtype, parameters, loc.shape[1:])
 
     def _log_prob(self, z: tf.Tensor) -> tf.Tensor:
         rank = self.loc.shape.rank - 1

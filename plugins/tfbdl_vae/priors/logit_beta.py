@@ -6,13 +6,13 @@ import math
 from typing import Any
 
 import tensorflow as tf
-from tensorflow_probability import distributions as tfd
 from tensorflow_probability import random as tfp_random
 
 from tfbdl import random
+from tfbdl.distributions import TensorDistribution
 
 
-class LogitBeta(tfd.Distribution):
+class LogitBeta(TensorDistribution):
     """``l = log(v / (1 - v))`` with ``v ~ Beta(1, b)``: ``p(l) = b v (1 - v)^b``.
 
     The Jacobian ``v (1 - v)`` makes the density bounded for every b; its mode is at
@@ -26,21 +26,7 @@ class LogitBeta(tfd.Distribution):
     def __init__(self, concentration: float, dtype: str = "float32") -> None:
         parameters = dict(locals())
         self.concentration = concentration
-        super().__init__(
-            dtype=tf.as_dtype(dtype),
-            reparameterization_type=tfd.NOT_REPARAMETERIZED,
-            validate_args=False,
-            allow_nan_stats=True,
-            parameters=parameters,
-            name=type(self).__name__,
-        )
-
-    @classmethod
-    def _parameter_properties(cls, dtype: Any, num_classes: Any = None) -> dict[str, Any]:
-        return {}
-
-    def _event_shape(self) -> tf.TensorShape:
-        return tf.TensorShape([])
+        super().__init__(dtype, parameters)
 
     def _log_prob(self, logit: tf.Tensor) -> tf.Tensor:
         b = self.concentration
