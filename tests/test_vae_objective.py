@@ -50,7 +50,6 @@ def test_the_loss_of_hand_made_terms_is_the_hand_computed_one(options, kl):
     np.testing.assert_allclose(bound, RECONSTRUCTION - PARTS.sum(axis=1))  # unweighted
 
 
-@pytest.mark.slow
 @pytest.mark.replicas
 @pytest.mark.parametrize(
     ("options", "expected", "slopes"),

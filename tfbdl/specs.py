@@ -160,23 +160,42 @@ class PanelSpec:
     """A panel of the dashboard.
 
     ``compute(fit, controls) -> {name: array}`` runs beside the model, ``show(st, arrays)`` in the
-    dashboard's server, without TensorFlow.
+    dashboard's server, without TensorFlow. A panel stands with the runs of its models and with
+    those of its engines. One that names neither needs no run: it is a demonstration, and ``fit`` is
+    None.
     """
 
     kind: ClassVar[str] = "panel"
 
     name: str
-    models: tuple[str, ...]
     compute: Factory
     show: Factory
     controls: type[Config] = NoOptions
+    models: tuple[str, ...] = ()
+    engines: tuple[str, ...] = ()
+    summary: str = ""
 
     def __post_init__(self) -> None:
         check_name(self.name)
         check_address(self.name, self.compute)
         check_address(self.name, self.show)
         fields_of(self.controls)
-        object.__setattr__(self, "models", tuple(self.models))
+        for what in ("models", "engines"):
+            if isinstance(getattr(self, what), str):
+                raise SpecError(
+                    f"{self.name}: {what} must be a tuple of names. "
+                    f"Received: {getattr(self, what)!r}."
+                )
+            object.__setattr__(self, what, tuple(getattr(self, what)))
+
+    @property
+    def is_demonstration(self) -> bool:
+        """Whether the panel needs no run."""
+        return not (self.models or self.engines)
+
+    def fits(self, model: str | None, engine: str | None) -> bool:
+        """Whether the panel shows something of a run of this model by this engine."""
+        return model in self.models or engine in self.engines
 
 
 class RunSpec(pydantic.BaseModel):

@@ -60,6 +60,8 @@ def check_registered(plugin: str) -> None:
         if isinstance(spec, PanelSpec):
             for model in spec.models:
                 known.models[model]
+            for name in spec.engines:
+                known.engines[name]
 
 
 def check_options(kind: str, name: str) -> None:
