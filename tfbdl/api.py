@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import planning
-from .errors import OptionsError
+from .errors import OptionsError, RunError
 from .planning import Plan
 from .runs import RunFolder
 from .specs import RunSpec
@@ -217,6 +217,42 @@ def write_report(
     named = spec.model is not None and spec.data is not None
     data = run.load_data(planning.plan(spec)) if named else None
     return report.write_report(fit, data, Path(path if folder is None else folder))
+
+
+def serve(path: str | os.PathLike[str], *, idle: float = 600.0, port: int = 0) -> None:
+    """Compute what pages show of runs, on request over HTTP on this machine, until idle.
+
+    It answers at once and loads TensorFlow meanwhile. Where and with which token, ``.serve.json``
+    in the folder says. It ends by itself when nothing was asked for a while, when the folder
+    vanishes, and on SIGTERM.
+
+    Args:
+        path: The folder of a run, or of runs.
+        idle: Seconds without a request after which it ends; above 0.
+        port: Of 127.0.0.1; 0 for any that is free.
+
+    Raises:
+        OptionsError: If ``idle`` is not above 0.
+        RunError: If there is no such folder, it is served already, or the port is in use.
+    """
+    folder = Path(path).absolute()
+    if not folder.is_dir():
+        raise RunError(
+            f"There is no folder {os.fspath(path)}. Expected a run's folder or one of runs."
+        )
+    if not idle > 0:
+        raise OptionsError(f"idle must be a number of seconds above 0. Received: {idle!r}.")
+    from .serving import server
+
+    def load() -> Any:
+        from . import _backend  # noqa: F401 - the gate, then TensorFlow
+        from .serving import runs
+
+        return runs.Runs(folder)
+
+    still_busy = server.serve(folder, load, idle=idle, port=port)
+    if still_busy:  # TensorFlow in another thread would crash the interpreter on its way out
+        os._exit(0)
 
 
 def _spec(

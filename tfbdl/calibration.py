@@ -35,6 +35,7 @@ __all__ = [
     "nll",
     "regression_calibration",
     "reliability_curve",
+    "wilson_interval",
 ]
 
 
@@ -138,7 +139,7 @@ def reliability_curve(
     full = count > 0
     hits = np.bincount(index, weights=correct, minlength=bins)[full]
     total = np.bincount(index, weights=confidence, minlength=bins)[full]
-    low, high = _wilson(hits, count[full], level)
+    low, high = wilson_interval(hits, count[full], level)
     return ReliabilityCurve(
         confidence=total / count[full],
         accuracy=hits / count[full],
@@ -315,15 +316,25 @@ def regression_calibration(
         raise OptionsError(f"'levels' must be at least 1. Received: {levels!r}.")
     expected = np.arange(1, levels + 1) / (levels + 1)
     hits = np.searchsorted(np.sort(values), expected, side="right")
-    low, high = _wilson(hits, np.full(levels, values.size), band_level)
+    low, high = wilson_interval(hits, np.full(levels, values.size), band_level)
     return CalibrationCurve(expected=expected, observed=hits / values.size, low=low, high=high)
 
 
-def _wilson(hits: np.ndarray, count: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
-    """Wilson's (1927) score interval of a binomial share."""
+def wilson_interval(hits: Any, count: Any, level: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
+    """Wilson's (1927) score interval of a binomial share: (low, high), each in [0, 1].
+
+    Args:
+        hits: How often it happened, of any shape.
+        count: Out of how many, above 0.
+        level: Of the interval, in (0, 1).
+
+    Raises:
+        OptionsError: If ``level`` is not in (0, 1).
+    """
     if not 0 < level < 1:
         raise OptionsError(f"The level of a band must be in (0, 1). Received: {level!r}.")
     z2 = float(scipy.stats.norm.ppf((1 + level) / 2)) ** 2
+    hits, count = np.asarray(hits), np.asarray(count)
     share = hits / count
     centre = (share + z2 / (2 * count)) / (1 + z2 / count)
     half = np.sqrt(z2 * (share * (1 - share) / count + z2 / (4 * count**2))) / (1 + z2 / count)

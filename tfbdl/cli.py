@@ -221,11 +221,38 @@ def report(
 
 
 @app.command()
-def dashboard(
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Of this machine alone.")] = 8501,
-    root: Annotated[Path, typer.Option("--runs", help="Where the runs are.")] = DEFAULT_ROOT,
+def serve(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Of a run, or of runs.")],
+    idle: Annotated[
+        float, typer.Option(help="Seconds without a request after which it ends.")
+    ] = 600.0,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Of this machine alone; 0: any that is free.")
+    ] = 0,
 ) -> None:
-    """Show runs, plugins and all that they provide in a browser."""
+    """Compute what pages show of runs, on request; the dashboard starts this by itself."""
+    _quieten()
+    from . import api
+
+    api.serve(folder, idle=idle, port=port)
+
+
+@app.command()
+def dashboard(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Of this machine.")] = 8501,
+    root: Annotated[Path, typer.Option("--runs", help="Where the runs are.")] = DEFAULT_ROOT,
+    address: Annotated[
+        str | None, typer.Option(help="To listen on; one beyond this machine needs a token.")
+    ] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(help="What every visitor must know. Default: TFBDL_DASHBOARD_TOKEN."),
+    ] = None,
+    allowed_host: Annotated[
+        list[str] | None, typer.Option(help="A further name to answer to; may be repeated.")
+    ] = None,
+) -> None:
+    """Start runs, watch them and look at what they found, in a browser on this machine."""
     import importlib.util
     import subprocess
 
@@ -235,6 +262,9 @@ def dashboard(
             "Install it with: pip install 'tfbdl[dashboard]'."
         )
     command = [sys.executable, "-m", "tfbdl_dashboard", "--port", str(port), "--runs", str(root)]
+    given = {"--address": address, "--token-file": token_file}
+    command += [part for flag, v in given.items() if v is not None for part in (flag, str(v))]
+    command += [part for host in allowed_host or () for part in ("--allowed-host", host)]
     raise typer.Exit(subprocess.call(command))
 
 

@@ -10,6 +10,7 @@ and every face of tfbdl reads the same schema.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import numbers
 import types
@@ -186,7 +187,7 @@ def from_text(config: type[Config], values: Mapping[str, str]) -> dict[str, Any]
     """Turn the texts of a command line into plain values; what is no option passes unchanged.
 
     ``none`` stands for None where it is admitted, commas part the items of a list (brackets around
-    it may stand), and arrays are JSON.
+    it may stand; texts that hold commas themselves are a list in JSON), and arrays are JSON.
     """
     known = {field.name: field for field in fields_of(config)}
     return {
@@ -224,7 +225,7 @@ def _plain(field: OptionField, text: str) -> Any:
     if field.optional and text.lower() in _NONE_WORDS:
         return None
     if field.kind == "list":
-        return tuple(item.strip() for item in text.strip("[]").split(",") if item.strip())
+        return _items(field, text)
     if field.item in ("array", "arrays") and text not in map(str, field.choices):
         try:
             return json.loads(text)
@@ -233,6 +234,15 @@ def _plain(field: OptionField, text: str) -> Any:
     if field.kind == "choice":
         return next((c for c in field.choices if str(c) == text), text)
     return text
+
+
+def _items(field: OptionField, text: str) -> tuple[str, ...]:
+    if field.item == "str" and text.startswith("["):
+        with contextlib.suppress(ValueError):  # no JSON: commas part it
+            items = json.loads(text)
+            if all(isinstance(item, str) for item in items):
+                return tuple(items)
+    return tuple(item.strip() for item in text.strip("[]").split(",") if item.strip())
 
 
 def _option_field(config: type[Config], name: str) -> OptionField:

@@ -157,6 +157,12 @@ class TensorDistribution(tfd.Distribution):
     def _parameter_properties(cls, dtype: Any, num_classes: Any = None) -> dict[str, Any]:
         return {}
 
+    def _batch_shape(self) -> tf.TensorShape:
+        return tf.TensorShape([])
+
+    def _batch_shape_tensor(self, **parameter_kwargs: Any) -> tf.Tensor:
+        return tf.constant([], tf.int32)
+
     def _event_shape(self) -> tf.TensorShape:
         return self.shape_of_event
 

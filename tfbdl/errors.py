@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
+
+_QUOTED_PATH = re.compile(r"""(?<=['"])(?:[A-Za-z]:)?[\\/][^'"\n]*[\\/](?=[^'"\n]*['"])""")
+_PATH = re.compile(r"(?<![\w.:/\\<-])(?:[A-Za-z]:\\|~?/(?=[\w.~]))(?:[^\s'\"<>|:\\/]+[\\/])+")
 
 
 class TfbdlError(Exception):
@@ -76,3 +80,11 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ``" Did you mean 'nuts'?"`` for the nearest of ``known``, or an empty text."""
     close = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.5)
     return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def without_paths(text: str) -> str:
+    """A text in which each path of this machine is cut down to its last part.
+
+    For what is shown to someone who need not know where files lie, such as in a browser.
+    """
+    return _PATH.sub("", _QUOTED_PATH.sub("", text))

@@ -36,6 +36,22 @@ def evaluate(predictive: Predictive, y: Any) -> dict[str, float]:
     return scores | _of_numbers(predictive, y)
 
 
+def pit(predictive: Predictive, y: Any) -> np.ndarray:
+    """The cdf of each output at its target, of the shape of the mean; uniform if calibrated.
+
+    Of a discrete likelihood halfway through the jump of the cdf.
+
+    References:
+        Czado, Gneiting & Held 2009, "Predictive model assessment for count data", section 2.1.
+    """
+    target = np.asarray(y, np.float64).reshape(predictive.mean.shape)
+    cdf = predictive.cdf(target)
+    if predictive.model.likelihood.is_discrete:
+        _, unit = predictive.model.likelihood.lattice or (0.0, 1.0)
+        cdf = 0.5 * (cdf + predictive.cdf(target - unit))
+    return np.asarray(np.clip(cdf, 0.0, 1.0))
+
+
 def spaced(rows: Any) -> Any:
     """Evenly spaced rows of many: at most 20,000, of each array of a structure."""
     step = math.ceil(len(keras.tree.flatten(rows)[0]) / MOST_ROWS)

@@ -68,6 +68,7 @@ class Fit:
         self.checkpoints: Any = None  # of a run without a folder
         self._why_no_model = why_no_model
         self._diagnosed: tuple[Posterior, list[str]] | None = None
+        self._dataset: tuple[Dataset | None] | None = None  # once it was asked for
 
     def __repr__(self) -> str:
         metrics = ", ".join(f"{name}={value:.4g}" for name, value in self.metrics.items())
@@ -193,6 +194,21 @@ class Fit:
 
         model, data = self.given
         return api.resume(self.path, model=model, data=data, draws=draws)
+
+    def dataset(self) -> Dataset | None:
+        """The data of the run, read again the first time that they are asked for.
+
+        Returns:
+            None where the data were objects that this process was not given, or there were none.
+
+        Raises:
+            DataError: If a file is no longer there, or cannot be read.
+        """
+        if self._dataset is None:
+            from . import run
+
+            self._dataset = (run.dataset(self),)
+        return self._dataset[0]
 
     def diagnostics(self) -> list[str] | None:
         """What is wrong with the draws of a Markov chain, in plain words; empty if nothing is.

@@ -92,6 +92,9 @@ def meaning(name: str) -> str:
         )
     if match := re.fullmatch(r"kl_(\d+)", name):
         return f"KL divergence of latent dimension {match[1]} in nats; near 0: it is not used."
+    if name.startswith("kl."):
+        layer = name.removeprefix("kl.")
+        return f"KL divergence from prior to posterior of the weights of {layer}, in nats."
     if match := re.fullmatch(r"interval_width_(\d+)", name):
         return f"Mean width of the {match[1]} % interval, in units of the target."
     for suffix in _SUFFIXES:

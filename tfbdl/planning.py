@@ -25,9 +25,17 @@ from .errors import (
     did_you_mean,
 )
 from .registry import Registry
-from .specs import Capability, DatasetSpec, EngineSpec, ModelSpec, PriorSpec, RunSpec
+from .specs import (
+    Capability,
+    DatasetSpec,
+    EngineSpec,
+    ModelSpec,
+    PanelSpec,
+    PriorSpec,
+    RunSpec,
+)
 
-__all__ = ["ObjectDataOptions", "Plan", "default_engine_for", "offered", "plan"]
+__all__ = ["ObjectDataOptions", "Plan", "default_engine_for", "offered", "panels_for", "plan"]
 
 FILE_DATASET = "file"
 FILE_SUFFIXES = (".csv", ".tsv", ".parquet", ".npz")
@@ -192,6 +200,19 @@ def default_engine_for(model: object) -> str | None:
         return named
     available = offered(model)
     return next((name for need, name in _DEFAULT_ENGINES.items() if need in available), None)
+
+
+def panels_for(model: str | None, engine: str | None) -> list[PanelSpec]:
+    """The panels that show something of a run, by name.
+
+    Args:
+        model: The run's model, or None if it was an object.
+        engine: The run's engine, or None for the model's default one.
+    """
+    known = registry_module.registry()
+    if engine is None and model is not None and model in known.models:
+        engine = known.models[model].default_engine
+    return [panel for panel in known.panels.values() if panel.fits(model, engine)]
 
 
 def _engine(

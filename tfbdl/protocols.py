@@ -87,6 +87,20 @@ class GaussianPrior(Protocol):
         """``num_data * mean(log_lik(params, batch))``: a scalar, in nats."""
 
 
+@runtime_checkable
+class PriorBySite(Protocol):
+    """A model that can say what it believed of each site beforehand."""
+
+    def prior_of(self, site: str, params: Params) -> Any:
+        """The prior's distribution of a site, of event shape the site's; None if it is flat.
+
+        Args:
+            site: Its name.
+            params: Values of sites that the prior of another depends on; absent ones have the
+                value that was fitted, or that they start at.
+        """
+
+
 Conditional = Callable[["tf.Tensor", Params, Any], Params]
 """From a key (``[2]``, for ``tfbdl.random`` or as a seed of TFP), the state of one chain and the
 data to new values of some sites, drawn from their exact distribution given all the others."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _backend, _report_plots  # noqa: F401 - the gate
+from . import _backend, _report_plots, evaluation  # noqa: F401 - the gate
 from .data import as_dataset
 from .errors import MissingDependencyError
 
@@ -99,10 +99,6 @@ def _numbers(predictive: Predictive, x: Any, y: Any, info: Any) -> list[_report_
     """What is known of each target: ``[n]`` arrays."""
     shape = predictive.mean.shape
     target = np.asarray(y, np.float64).reshape(shape)
-    cdf = predictive.cdf(target)
-    if predictive.model.likelihood.is_discrete:  # halfway through the jump of the cdf
-        _, unit = predictive.model.likelihood.lattice or (0.0, 1.0)
-        cdf = 0.5 * (cdf + predictive.cdf(target - unit))
     low, high = predictive.interval(_report_plots.LEVEL)
     flat = {
         name: np.asarray(value, np.float64).reshape(shape[0], -1)
@@ -113,7 +109,7 @@ def _numbers(predictive: Predictive, x: Any, y: Any, info: Any) -> list[_report_
             "epistemic": predictive.epistemic,
             "low": low,
             "high": high,
-            "pit": cdf,
+            "pit": evaluation.pit(predictive, target),
         }.items()
     }
     count = flat["y"].shape[1]

@@ -31,7 +31,7 @@ from .runs import MetricsWriter, RunFolder
 from .specs import RunSpec
 from .stored import load
 
-__all__ = ["build_model", "execute", "extend", "load_data", "resume"]
+__all__ = ["build_model", "dataset", "execute", "extend", "load_data", "resume"]
 
 
 def execute(
@@ -114,6 +114,23 @@ def extend(fit: Fit, draws: int) -> Fit:
     more = _in_memory(plan, spec, given, None, fit.checkpoints.copy())
     more.given = (model, data)
     return more
+
+
+def dataset(fit: Fit) -> Dataset | None:
+    """The data of a fit, read again; None where they, or the model that takes them, are not known.
+
+    Raises:
+        DataError: If they are no longer there.
+    """
+    own, data = fit.given
+    model = None if fit.spec.model is not None else (own or fit.model)
+    known = fit.spec.data is not None or data is not None
+    takes_data = not (
+        log_density.is_joint_distribution(model) or getattr(model, "takes_no_data", False)
+    )
+    if not known or not takes_data or (fit.spec.model is None and model is None):
+        return None
+    return load_data(_plan(fit.spec, model), data, model)
 
 
 class MemoryCheckpoints:
@@ -291,7 +308,7 @@ class _Watch:
         self.step = int(metrics.get("step", self.step + 1))
         figures = {n: float(v) for n, v in metrics.items() if n not in ("step", "steps")}
         self.writer.write(self.step, figures)
-        self.folder.heartbeat(f"step {self.step}")
+        self.folder.heartbeat(f"step {self.step}", step=self.step, steps=metrics.get("steps"))
         if self.folder.cancel_requested():
             raise RunCancelled(f"Cancelled at step {self.step}.")
         if self.then is not None:

@@ -6,24 +6,25 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import pydantic
 
 from .checkpoints import CheckpointStore
 from .errors import RunCancelled, RunError
 from .manifests import MANIFEST, verify_manifest, write_atomically, write_manifest
-from .metrics_store import MetricsWriter, read_metrics
+from .metrics_store import MetricsWriter, Summary, last_metrics, read_metrics, summarise_metrics
+from .run_status import Progress, State, Status, to_status, write_status
 from .specs import RunSpec
 
 __all__ = [
     "CHECKPOINTS", "LOG", "MANIFEST", "METRICS", "MODEL", "POSTERIOR", "RESULT", "RUN", "STATUS",
-    "WEIGHTS", "CheckpointStore", "MetricsWriter", "RunFolder", "Status", "list_runs",
+    "WEIGHTS", "CheckpointStore", "MetricsWriter", "RunFolder", "State", "Status", "list_runs",
     "new_folder", "read_metrics", "read_run_file", "verify_manifest", "write_manifest",
 ]  # fmt: skip
 
@@ -41,29 +42,6 @@ MODEL = "model.keras"
 
 _VERSIONED = ("tfbdl", "tensorflow", "keras", "tensorflow-probability", "numpy")
 _HEARTBEAT_INTERVAL = 1.0  # seconds
-_CLOCK_TOLERANCE = 2.0  # seconds; the boot time that creation times rest on may be corrected
-
-State = Literal["created", "running", "done", "failed", "cancelled", "lost"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Status:
-    """How a run stands.
-
-    Attributes:
-        state: ``lost`` is never written: it is a ``running`` whose process is gone.
-        pid: Of the process that wrote this.
-        process_created: When that process began, in seconds since 1970; with ``pid`` it names
-            one process, though numbers are used again.
-        heartbeat: When this was written, in seconds since 1970.
-        message: What went wrong, or where the run is.
-    """
-
-    state: State
-    pid: int | None = None
-    process_created: float | None = None
-    heartbeat: float | None = None
-    message: str = ""
 
 
 class RunFolder:
@@ -76,6 +54,7 @@ class RunFolder:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._last_heartbeat = 0.0
+        self._progress = Progress()
 
     def __repr__(self) -> str:
         return f"RunFolder({str(self.path)!r})"
@@ -176,23 +155,20 @@ class RunFolder:
 
     def set_state(self, state: State, message: str = "") -> None:
         """Write ``status.json`` as this process."""
-        if state not in get_args(State) or state == "lost":
-            raise RunError(
-                f"No run is ever written as {state!r}. Expected one of "
-                f"{', '.join(name for name in get_args(State) if name != 'lost')}."
-            )
         self._last_heartbeat = time.monotonic()
-        status = Status(
-            state=state,
-            pid=os.getpid(),
-            process_created=_process_created(os.getpid()),
-            heartbeat=time.time(),
-            message=message,
-        )
-        write_atomically(self.path / STATUS, json.dumps(asdict(status)) + "\n", durable=False)
+        write_status(self.path / STATUS, state, message, self._progress)
 
-    def heartbeat(self, message: str = "") -> None:
-        """Say that the worker is alive; cheap, since it writes at most once a second."""
+    def heartbeat(
+        self, message: str = "", *, step: float | None = None, steps: float | None = None
+    ) -> None:
+        """Say that the worker is alive; cheap, since it writes at most once a second.
+
+        Args:
+            message: Where the run is, in words.
+            step: How far it is.
+            steps: How long it will be, if that is known.
+        """
+        self._progress.reached(step, steps)
         if time.monotonic() - self._last_heartbeat >= _HEARTBEAT_INTERVAL:
             self.set_state("running", message)
 
@@ -208,12 +184,9 @@ class RunFolder:
                 return Status(state="created")
             raise RunError(f"{self.path} holds no run: {RUN} and {STATUS} are missing.")
         try:
-            status = Status(**_read_object(path))
-        except (RunError, TypeError) as error:
+            return to_status(_read_object(path))
+        except RunError as error:
             return Status(state="lost", message=f"{STATUS} cannot be read: {error}")
-        if status.state == "running" and not _is_alive(status.pid, status.process_created):
-            status = Status(**{**asdict(status), "state": "lost"})
-        return status
 
     def request_cancel(self) -> None:
         """Ask the worker to stop at its next step."""
@@ -266,6 +239,7 @@ class RunFolder:
         with self.lock():
             if self.status().state != "created":
                 self.clear_cancel()
+            self._progress = Progress()
             self.set_state("running")
             try:
                 yield
@@ -276,6 +250,7 @@ class RunFolder:
             except BaseException as error:
                 self.set_state("failed", f"{type(error).__name__}: {error}")
                 raise
+            self.clear_cancel()  # one that came too late
             self.set_state("done")
 
     # What it left
@@ -284,9 +259,29 @@ class RunFolder:
         """The store of the run's checkpoints."""
         return CheckpointStore(self.path / CHECKPOINTS, keep)
 
-    def read_metrics(self, *, after: int | None = None) -> dict[str, list[tuple[int, float]]]:
-        """Metric name -> ``[(step, value), ...]``; empty before the first step."""
-        return read_metrics(self.metrics_path, after=after)
+    def read_metrics(
+        self,
+        *,
+        after: int | None = None,
+        names: Sequence[str] | None = None,
+        most: int | None = None,
+    ) -> dict[str, list[tuple[int, float]]]:
+        """Metric name -> ``[(step, value), ...]``; empty before the first step.
+
+        Args:
+            after: Only steps beyond this one.
+            names: Only these; None: all.
+            most: At most so many points of each, evenly spread; None: all.
+        """
+        return read_metrics(self.metrics_path, after=after, names=names, most=most)
+
+    def last_metrics(self) -> dict[str, tuple[int, float]]:
+        """Metric name -> the last step and the value there."""
+        return last_metrics(self.metrics_path)
+
+    def summarise_metrics(self, names: Sequence[str] | None = None) -> dict[str, Summary]:
+        """Metric name -> its last, least and greatest value, without reading the curves."""
+        return summarise_metrics(self.metrics_path, names)
 
     def read_result(self) -> dict[str, float]:
         """The metrics of the finished run, or an empty mapping."""
@@ -376,21 +371,3 @@ def _plain_provider(provider: Any) -> Any:
     if is_dataclass(provider) and not isinstance(provider, type):
         return asdict(provider)
     return dict(provider) if isinstance(provider, Mapping) else provider
-
-
-def _process_created(pid: int) -> float | None:
-    """When a living process began; None for one that is gone, or ended and not yet collected."""
-    import psutil
-
-    try:
-        process = psutil.Process(pid)
-        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
-    except psutil.Error:
-        return None
-
-
-def _is_alive(pid: int | None, created: float | None) -> bool:
-    if pid is None or created is None:
-        return False
-    found = _process_created(pid)
-    return found is not None and abs(found - created) < _CLOCK_TOLERANCE

@@ -39,6 +39,12 @@ def test_brackets_around_a_list_may_be_typed() -> None:
     assert make(Options, {**typed, "label": "a"}).hidden == (100, 50)
 
 
+def test_texts_that_hold_commas_may_be_typed_as_json() -> None:
+    typed = from_text(Options, {"names": '["price, net", "[b]"]', "hidden": "[1]"})
+    assert typed == {"names": ("price, net", "[b]"), "hidden": ("1",)}
+    assert from_text(Options, {"names": "[a, 1]"}) == {"names": ("a", "1")}
+
+
 def test_make_turns_a_list_from_json_into_a_tuple() -> None:
     assert make(Options, {"hidden": [100, 50], "label": "a"}).hidden == (100, 50)
 

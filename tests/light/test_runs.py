@@ -216,3 +216,33 @@ def test_heartbeat_writes_at_most_once_a_second(folder: runs.RunFolder) -> None:
     for _ in range(100):
         folder.heartbeat()
     assert folder.status().heartbeat == before
+
+
+def test_status_says_how_far_the_worker_is(folder: runs.RunFolder) -> None:
+    with folder.worker():
+        assert folder.status().step is None
+        for step, steps in ((5, 100.0), (6, float("inf"))):
+            folder._last_heartbeat = 0.0
+            folder.heartbeat("on its way", step=step, steps=steps)
+            found = folder.status()
+            assert (found.step, found.steps) == (step, 100 if step == 5 else None)
+            assert found.first_step == 5
+            assert found.started is not None
+    assert folder.status().step == 6
+
+
+def test_status_of_other_versions_is_read(folder: runs.RunFolder) -> None:
+    old = {"state": "done", "pid": 1, "process_created": 2.0, "heartbeat": 3.0, "message": ""}
+    (folder.path / runs.STATUS).write_text(json.dumps(old))
+    assert folder.status() == runs.Status(**old)
+    (folder.path / runs.STATUS).write_text(json.dumps(old | {"colour": "blue"}))
+    assert folder.status() == runs.Status(**old)
+    (folder.path / runs.STATUS).write_text("{}")
+    assert folder.status().state == "lost"
+
+
+def test_cancel_that_comes_too_late_is_forgotten(folder: runs.RunFolder) -> None:
+    with folder.worker():
+        folder.request_cancel()
+    assert folder.status().state == "done"
+    assert not folder.cancel_requested()

@@ -6,7 +6,8 @@ What a loop computes does not depend on where it is cut.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,37 @@ class Pace:
         """Learn from a chunk that made ``steps``; the next has at most four times as many."""
         ideal = steps * CHUNK_SECONDS / max(seconds, 1e-3)
         self.size = int(np.clip(ideal, steps / 4, steps * 4)) + 1
+
+
+class Seldom:
+    """When to compute a figure that costs time: at most a share of the time goes to it.
+
+    What the first one costs is not counted: much of it is tracing and imports.
+
+    Args:
+        share: Of the time, above 0 and at most 1.
+        seconds: The least time from one to the next, and to the first.
+    """
+
+    def __init__(self, share: float = 0.02, seconds: float = 1.0) -> None:
+        self.share, self.seconds = share, seconds
+        self.next = time.monotonic() + seconds
+        self.first = True
+
+    def due(self) -> bool:
+        """Whether it is time."""
+        return time.monotonic() >= self.next
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Learn what it costs from what is done inside."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            now = time.monotonic()
+            cost = 0.0 if self.first else now - began
+            self.next, self.first = now + max(self.seconds, cost / self.share), False
 
 
 class Reporter:

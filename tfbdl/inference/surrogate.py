@@ -73,6 +73,10 @@ class Surrogate(keras.layers.Layer):
         """H(q) in nats; zero for a point mass, whose objective is then the log joint."""
         raise NotImplementedError
 
+    def site_entropies(self) -> Tensors | None:
+        """Site name -> its share of H(q); None where the sites are not independent under q."""
+        return None
+
     def covariance(self) -> tf.Tensor:
         """``[P, P]`` over all sites, flattened and joined in their order."""
         raise NotImplementedError
@@ -166,12 +170,18 @@ class MeanField(Surrogate):
 
     def entropy(self) -> tf.Tensor:
         total = tf.zeros((), self.flat_dtype())
+        for share in self.site_entropies().values():
+            total += tf.cast(share, total.dtype)
+        return total
+
+    def site_entropies(self) -> Tensors:
+        entropies = {}
         for name, rho in self.raw_scales.items():
             terms = tf.math.log(tf.nn.softplus(read(rho))) + 0.5 * LOG_2PI_E
             if self.masks:
                 terms *= read(self.masks[name])
-            total += tf.cast(tf.reduce_sum(terms), total.dtype)
-        return total
+            entropies[name] = tf.reduce_sum(terms)
+        return entropies
 
     def covariance(self) -> tf.Tensor:
         dtype = self.flat_dtype()

@@ -163,7 +163,12 @@ class NetworkDensity:
         }
 
     def prior_of(self, site: str, params: Params) -> Any:
-        """The prior's distribution of a site, with its learned parameters."""
+        """The prior's distribution of a site, with its learned parameters.
+
+        That of a learned parameter is its hyperprior; None where it has none.
+        """
+        if site in self.learned:
+            return self.learned[site].prior
         hyper = {
             self.learned[name].parameter: value
             for name, value in self.learned_values(params).items()
@@ -186,9 +191,33 @@ class NetworkDensity:
         Args:
             draw: One state in the unconstrained space, as the surrogate draws it.
         """
+        total = -self.surrogate.entropy()
+        for cross in self._expected_log_priors(draw).values():
+            total -= tf.cast(cross, total.dtype)
+        return total
+
+    def kl_by_layer(self, draw: Params) -> dict[str, tf.Tensor]:
+        """KL(q || prior) in nats of each layer; together they are ``kl``.
+
+        A layer's name is that of its sites without the last part. Empty where the sites are not
+        independent under q, and for a point mass, whose KL is not defined.
+
+        Args:
+            draw: As in ``kl``.
+        """
+        entropies = self.surrogate.site_entropies() or {}
+        layers: dict[str, tf.Tensor] = {}
+        for name, cross in self._expected_log_priors(draw).items() if entropies else ():
+            layer = name.rpartition(".")[0] or name
+            own = -entropies[name] - tf.cast(cross, entropies[name].dtype)
+            layers[layer] = own + tf.cast(layers[layer], own.dtype) if layer in layers else own
+        return layers
+
+    def _expected_log_priors(self, draw: Params) -> dict[str, tf.Tensor]:
+        """Random site -> E_q[log prior], at ``draw`` where it is not closed."""
         mean, stddev = self.surrogate.mean(), self.surrogate.stddev()
         params = self.constrained(draw)
-        total = -self.surrogate.entropy()
+        found = {}
         for name in self.random_sites:
             if name in self.learned:
                 cross = self.learned[name].log_prob_raw(draw[name])
@@ -196,8 +225,8 @@ class NetworkDensity:
                 prior = self.prior_of(name, params)
                 cross = distributions.expected_log_prob(prior, draw[name], mean[name], stddev[name])
                 cross -= self._pruned_log_prob(name, prior)
-            total -= tf.cast(cross, total.dtype)
-        return total
+            found[name] = cross
+        return found
 
     def _pruned_log_prob(self, name: str, prior: Any) -> tf.Tensor | float:
         """What pruned weights add to the prior's log density: they are no part of the model."""

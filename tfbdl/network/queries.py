@@ -95,6 +95,19 @@ class PosteriorQueries(NetworkDensity):
             fn_output_signature=self.surrogate.flat_dtype(),
         )
 
+    def kl_figures(self, seed: int = 0) -> dict[str, float]:
+        """Layer -> KL(q || prior) in nats, as the posterior stands; training is left as it is.
+
+        Empty where the posterior does not take the sites as independent.
+        """
+        self._require_built()
+        if getattr(self, "layers_function", None) is None:  # kept, since tracing takes its time
+            self.layers_function = tf.function(
+                lambda key: self.kl_by_layer(self.surrogate.sample(key))
+            )
+        found = self.layers_function(random.key(seed, "posterior"))
+        return {layer: float(value) for layer, value in found.items()}
+
     def signal_to_noise(self) -> dict[str, np.ndarray]:
         """``|mean| / stddev`` of each weight (Blundell et al. 2015, section 5.1)."""
         return pruning.signal_to_noise(self._network())

@@ -16,6 +16,7 @@ from .contributions import check_options, check_registered
 from .data import check_dataset
 from .engines import check_engine
 from .models import check_model, check_saves, check_seeds
+from .panels import check_panel
 from .plugin import check_plugin
 from .priors import check_prior
 from .replicas import check_gpu, check_replicas, two_logical_cpus
@@ -39,6 +40,7 @@ __all__ = [
     "check_gpu",
     "check_model",
     "check_options",
+    "check_panel",
     "check_plugin",
     "check_prior",
     "check_registered",

@@ -81,7 +81,7 @@ def check_options(kind: str, name: str) -> None:
     spec = registry_module.registry().catalog(kind)[name]
     config: type[Config] = spec.controls if isinstance(spec, PanelSpec) else spec.config
     who = f"{kind} {name!r}"
-    needed = {field.name: _example(field) for field in fields_of(config) if field.required}
+    needed = {field.name: example(field) for field in fields_of(config) if field.required}
     options = make(config, needed, who)
     stored = json.loads(json.dumps(options.model_dump(mode="json")))
     require(
@@ -105,7 +105,7 @@ def check_options(kind: str, name: str) -> None:
             )
 
 
-def _example(field: OptionField) -> Any:
+def example(field: OptionField) -> Any:
     """A value for an option without a default."""
     if field.kind == "choice":
         return field.choices[0]

@@ -43,7 +43,7 @@ def check_engine(name: str, model: Any = None, data: Dataset | None = None) -> N
         CapabilityError: If nothing installed offers what the engine needs; give ``model``.
     """
     spec = registry.registry().engines[name]
-    make, chosen = (model, data) if model is not None else _suitable(spec)
+    make, chosen = (model, data) if model is not None else suitable(spec)
     data = chosen if data is None else data
 
     def run(seed: int, on_step: Any = None) -> tuple[Any, EngineResult]:
@@ -80,7 +80,7 @@ def samples_sites(spec: EngineSpec) -> bool:
 def is_checkable(spec: EngineSpec) -> bool:
     """Whether something installed offers what the engine needs."""
     try:
-        _suitable(spec)
+        suitable(spec)
     except CapabilityError:
         return False
     return True
@@ -134,7 +134,7 @@ def _cancelled(who: str, run: Any, seed: int) -> list[dict[str, float]]:
     raise AssertionError(f"{who} goes on when on_step raises RunCancelled.")
 
 
-def _suitable(spec: EngineSpec) -> tuple[Callable[[int], Any], Dataset | None]:
+def suitable(spec: EngineSpec) -> tuple[Callable[[int], Any], Dataset | None]:
     """(a function from a seed to a model, its data)."""
     if all(Capability.NETWORK in need for need in spec.needs):
         return _dropout_net, regression_data()

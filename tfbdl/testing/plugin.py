@@ -12,6 +12,7 @@ from .contributions import check_options, check_registered, specs_of
 from .data import check_dataset
 from .engines import check_engine, is_checkable
 from .models import check_model, check_saves, check_seeds
+from .panels import check_panel
 from .priors import check_prior
 from .replicas import check_gpu, check_replicas, two_logical_cpus
 
@@ -38,10 +39,10 @@ def check_plugin(name: str) -> list[str]:
     two_logical_cpus()  # before TensorFlow's first operation, if it is not too late
     check_registered(name)
     left_out: list[str] = []
-    order = [*_CHECKS, "panel"]  # what takes least time comes first
+    order = list(_CHECKS)  # what takes least time comes first
     for kind, spec in sorted(specs_of(name), key=lambda item: order.index(item[0])):
         check_options(kind, spec.name)
-        reason = _CHECKS[kind](spec) if kind in _CHECKS else None
+        reason = _CHECKS[kind](spec)
         if reason:
             left_out.append(f"{kind} {spec.name!r}: {reason}")
     return left_out
@@ -83,4 +84,14 @@ def _model(spec: Any) -> str | None:
     return None
 
 
-_CHECKS = {"prior": _prior, "dataset": _dataset, "engine": _engine, "model": _model}
+def _panel(spec: Any) -> str | None:
+    return check_panel(spec.name)
+
+
+_CHECKS = {
+    "prior": _prior,
+    "dataset": _dataset,
+    "engine": _engine,
+    "model": _model,
+    "panel": _panel,
+}

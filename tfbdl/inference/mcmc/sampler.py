@@ -18,11 +18,10 @@ from ... import diagnostics, random
 from ...errors import ModelError
 from ...posterior import Posterior
 from ...protocols import Context, EngineResult
-from ..driver import Pace, Reporter, from_arrays, to_arrays
+from ..driver import Pace, Reporter, Seldom, from_arrays, to_arrays
 from .lockstep import with_room
 
 FIRST_CHUNK = 256
-DIAGNOSTIC_SECONDS = 5.0
 FEWEST = 20  # draws of a chain, below which diagnostics say nothing
 KINDS = {"diverging": bool, "reached_max_treedepth": bool, "tree_depth": int, "n_steps": int}
 
@@ -118,7 +117,7 @@ class _Watch:
     ) -> None:
         self.target, self.stat_names, self.length = target, stat_names, length
         self.reporter = Reporter(context, checkpoint_seconds)
-        self.diagnosed = time.monotonic()
+        self.seldom = Seldom()
         self.live: dict[str, float] = {}
 
     def after_chunk(self, state: Any, done: int) -> None:
@@ -150,9 +149,9 @@ class _Watch:
         kept = max(0, done - self.length.warmup) // self.length.thin
         if kept:
             figures |= _totals(self.stats(state, kept))
-        if kept >= FEWEST and time.monotonic() - self.diagnosed > DIAGNOSTIC_SECONDS:
-            self.live = live_diagnostics(self.draws(state, kept))
-            self.diagnosed = time.monotonic()
+        if kept >= FEWEST and self.seldom.due():
+            with self.seldom.timed():
+                self.live = live_diagnostics(self.draws(state, kept))
         return figures | self.live
 
 

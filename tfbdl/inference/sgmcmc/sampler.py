@@ -16,7 +16,7 @@ from ... import random
 from ...errors import CheckpointError, OptionsError, RunError
 from ...posterior import Posterior
 from ...protocols import Context, EngineResult
-from ..driver import Pace, Reporter, from_arrays, to_arrays
+from ..driver import Pace, Reporter, Seldom, from_arrays, to_arrays
 from ..mcmc.sampler import live_diagnostics
 from .density import States, StochasticDensity
 from .loop import Kept, Loop, State
@@ -24,7 +24,6 @@ from .rules import AdamRule, SgldRule
 from .schedules import Constant
 
 FIRST_CHUNK = 64
-DIAGNOSTIC_SECONDS = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +158,7 @@ class _Run:
         self.control_variate = control_variate and density.batch_size is not None
         self.parts: list[list[np.ndarray]] = []
         self.pace = Pace(FIRST_CHUNK)
-        self.diagnosed = time.monotonic()
+        self.seldom = Seldom()
         self.live: dict[str, float] = {}
 
     def anchored(self, state: State) -> State:
@@ -276,8 +275,7 @@ class _Run:
         }
         if sampling:
             figures["step_size"] = float(state.step_size)
-        waited = time.monotonic() - self.diagnosed > DIAGNOSTIC_SECONDS
-        if int(state.kept) >= 20 and waited:
-            self.live = live_diagnostics(self._draws()[0])
-            self.diagnosed = time.monotonic()
+        if int(state.kept) >= 20 and self.seldom.due():
+            with self.seldom.timed():
+                self.live = live_diagnostics(self._draws()[0])
         return {**figures, **self.live}

@@ -1,0 +1,86 @@
+"""The rows that a page asks predictions of: held-out ones where there are any."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from ..data import Dataset
+from ..errors import DataError, ModelError
+
+MOST_ROWS = 2_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """Rows of a data set.
+
+    Attributes:
+        x: ``[n, ...]``, or a mapping of such.
+        y: ``[n, ...]``, or None.
+        index: Their places among all rows of their kind, ``[n]``.
+        kind: ``"test rows"`` or ``"training rows"``.
+    """
+
+    x: Any
+    y: Any
+    index: np.ndarray
+    kind: str
+
+
+def rows_of(dataset: Dataset | None, most: int = MOST_ROWS) -> Rows:
+    """Evenly spaced test rows, or training rows where none were held out.
+
+    Raises:
+        DataError: If the run's data cannot be read again.
+    """
+    if dataset is None:
+        raise DataError(
+            "The data of this run were given as objects, so they cannot be read again. Predict in "
+            "Python, with tfbdl.load and fit.predict, or start the run from a data set's name or "
+            "a file."
+        )
+    dataset = dataset.in_memory()
+    if dataset.x_test is not None:
+        x, y, kind = dataset.x_test, dataset.y_test, "test rows"
+    else:
+        x, y, kind = dataset.x, dataset.y, "training rows"
+    count = len(tf.nest.flatten(x)[0])
+    index = np.arange(min(count, most)) * count // max(1, min(count, most))
+    chosen = tf.nest.map_structure(lambda part: np.asarray(part)[index], x)
+    return Rows(x=chosen, y=None if y is None else np.asarray(y)[index], index=index, kind=kind)
+
+
+def training_inputs(dataset: Dataset, most: int = 5_000) -> np.ndarray:
+    """Inputs of evenly spaced training rows, ``[n, ...]``.
+
+    Raises:
+        DataError: If the inputs are several arrays by name.
+    """
+    dataset = dataset.in_memory()
+    if isinstance(dataset.x, Mapping):
+        raise DataError(
+            "One array of inputs is expected here. Received: inputs by name "
+            f"({', '.join(dataset.x)})."
+        )
+    x = np.asarray(dataset.x)
+    count = min(len(x), most)
+    return x[np.arange(count) * len(x) // max(1, count)]
+
+
+def require_targets(fit: Any, rows: Rows) -> None:
+    """Raise unless the run is one of targets that its model predicts.
+
+    Raises:
+        ModelError: If it predicts none.
+    """
+    if rows.y is None or fit.posterior is None or not hasattr(fit.model, "likelihood"):
+        name = fit.spec.model or type(fit.model).__name__
+        raise ModelError(
+            f"The model {name!r} has no predictive distribution of targets: it describes the rows "
+            "themselves."
+        )

@@ -1,0 +1,194 @@
+"""The check of a panel: what it computes of a small fit, and that its page draws it."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import registry
+from ..api import load, plan
+from ..config import Config, OptionField, fields_of, make
+from ..data import Dataset
+from ..errors import TfbdlError
+from ..fitted import Fit
+from ..protocols import Context, EngineResult
+from ..run import build_model
+from ..serving.panels import compute
+from ..serving.tasks import to_npz
+from ..specs import Factory, PanelSpec, RunSpec
+from .contributions import example
+from .data import data_for
+from .engines import suitable
+from .expect import require
+from .quick import engine_of, quick_options, run_engine
+from .steps import without_xla
+
+SECONDS = 120.0
+"""For the process that draws."""
+
+# In a process of its own: here TensorFlow is loaded, and the page must do without.
+_DRAW = """
+import sys
+from streamlit.testing.v1 import AppTest
+
+PAGE = '''
+import numpy as np
+import streamlit as st
+from tfbdl.registry import resolve
+with np.load({path!r}, allow_pickle=False) as stored:
+    arrays = {{name: stored[name] for name in stored.files}}
+resolve({show!r})(st, arrays)
+'''
+for path in sys.argv[2:]:
+    page = PAGE.format(path=path, show=sys.argv[1])
+    drawn = AppTest.from_string(page, default_timeout=60).run()
+    if drawn.exception:
+        first = drawn.exception[0]
+        sys.exit(f"show raises {first.message}\\n" + "\\n".join(first.stack_trace))
+    if not len(drawn.main.children):
+        sys.exit("show draws nothing.")
+heavy = sorted({"tensorflow", "keras", "tensorflow_probability"} & set(sys.modules))
+if heavy:
+    sys.exit(f"show imports {', '.join(heavy)}, which a page must do without.")
+"""
+
+
+def check_panel(name: str, fits: list[Any] | None = None) -> str | None:
+    """A panel computes arrays of a small fit, and draws them without TensorFlow.
+
+    ``compute`` gives a mapping of arrays of numbers, booleans or texts at the default controls;
+    of the first fit also at the least and the greatest values that their bounds admit, unless it
+    refuses these with an error of ``tfbdl.errors``. ``show`` draws each of them without an
+    exception.
+
+    Args:
+        name: Of the panel.
+        fits: What it is to show; by default short fits of each of its models by the default
+            engine; of a panel of engines, of a small model by the first. A demonstration takes
+            none.
+
+    Returns:
+        What could not be checked here, and why; None if all was.
+
+    Raises:
+        AssertionError: If one of these does not hold.
+        TfbdlError: If the panel refuses a fit at its default controls.
+    """
+    spec = registry.registry().panels[name]
+    who = f"Panel {name!r}"
+    answers = []
+    for number, shown in enumerate(_fits(spec) if fits is None else fits):
+        answers.append(compute(spec, shown, make(spec.controls, _needed(spec.controls), who)))
+        for bounds in at_bounds(spec.controls) if number == 0 else ():
+            try:
+                answers.append(compute(spec, shown, make(spec.controls, bounds, who)))
+            except TfbdlError:  # such as a row that so few data do not have
+                continue
+    require(all(answers), f"{who}: compute gives no array.")
+    if importlib.util.find_spec("streamlit") is None:
+        return "show: Streamlit is not installed (pip install 'tfbdl[dashboard]')."
+    _check_drawn(who, spec.show, answers)
+    return None
+
+
+def at_bounds(controls: type[Config]) -> Iterator[dict[str, Any]]:
+    """All bounded numbers at their least admitted value, then all at their greatest."""
+    for end in ("low", "high"):
+        values = {f.name: _end(f, end) for f in fields_of(controls)}
+        values = {name: value for name, value in values.items() if value is not None}
+        if values:
+            yield {**_needed(controls), **values}
+
+
+def _needed(controls: type[Config]) -> dict[str, Any]:
+    return {field.name: example(field) for field in fields_of(controls) if field.required}
+
+
+def _end(field: OptionField, end: str) -> Any:
+    """The number of an option next to one of its bounds, and inside it; None without one."""
+    bound, is_open = getattr(field, end), getattr(field, f"{end}_open")
+    if bound is None or field.kind not in ("int", "float"):
+        return None
+    towards = 1 if end == "low" else -1
+    if field.kind == "int":
+        return int(bound) + (towards if is_open else 0)
+    return float(np.nextafter(bound, towards * np.inf)) if is_open else float(bound)
+
+
+def _fits(spec: PanelSpec) -> Iterator[Fit | None]:
+    known = registry.registry()
+    if spec.is_demonstration:
+        yield None
+    for model in spec.models:
+        yield _small_fit(model, known.models[model].default_engine)
+    if spec.engines and not spec.models:
+        yield _engines_fit(spec.engines[0])
+
+
+@functools.lru_cache(maxsize=32)
+def _small_fit(model: str, engine: str) -> Fit:
+    """A short run, stored and read again as the side process reads it; its data are known."""
+    known = registry.registry()
+    data = data_for(known.models[model].task)[0]
+    options = quick_options(known.engines[engine])
+    chosen = plan(model, None, engine=engine, engine_options=options, seed=5)
+    made = without_xla(build_model(chosen, data.info))
+    result = run_engine(chosen, made, data, Context(seed=5))
+    short = _as_fit(made, result, chosen.run, data)
+    with tempfile.TemporaryDirectory() as folder:
+        short.save(Path(folder) / "run")
+        found: Fit = load(Path(folder) / "run")
+    without_xla(found.model)
+    found.given = (None, data)
+    return found
+
+
+@functools.lru_cache(maxsize=8)
+def _engines_fit(name: str) -> Fit:
+    """A short run of an engine on the small model of its own check, as of an object."""
+    spec = registry.registry().engines[name]
+    make_model, data = suitable(spec)
+    model = make_model(5)
+    result = engine_of(spec).fit(model, data, Context(seed=5))
+    found = _as_fit(model, result, RunSpec(model=None, engine=name, seed=5), data)
+    found.given = (model, data)
+    return found
+
+
+def _as_fit(model: Any, result: EngineResult, run: RunSpec, data: Dataset | None) -> Fit:
+    return Fit(
+        model=model,
+        posterior=result.posterior,
+        history=result.history,
+        metrics=result.metrics,
+        spec=run,
+        info=None if data is None else data.info,
+    )
+
+
+def _check_drawn(who: str, show: Factory, answers: list[dict[str, np.ndarray]]) -> None:
+    """Raise AssertionError unless ``show`` draws each of the answers."""
+    address = show if isinstance(show, str) else f"{show.__module__}:{show.__qualname__}"
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / f"{number}.npz" for number in range(len(answers))]
+        for path, answer in zip(paths, answers, strict=True):
+            path.write_bytes(to_npz(answer))
+        done = subprocess.run(
+            [sys.executable, "-c", _DRAW, address, *map(str, paths)],
+            env=variables,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+    require(done.returncode == 0, f"{who}: {done.stderr.strip()}")
