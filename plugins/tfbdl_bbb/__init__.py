@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tfbdl import Capability, ModelSpec, hookimpl
+from tfbdl import Capability, ModelSpec, PanelSpec, hookimpl
 
 from .config import BBBOptions
+from .panel import PruningControls
 
 
 @hookimpl
@@ -28,5 +29,27 @@ def tfbdl_models() -> Iterable[ModelSpec]:
                 "Blundell et al. 2015, Weight Uncertainty in Neural Networks, arXiv:1505.05424",
                 "Fortunato et al. 2017, Bayesian Recurrent Neural Networks, arXiv:1704.02798",
             ),
+        ),
+    )
+
+
+@hookimpl
+def tfbdl_panels() -> Iterable[PanelSpec]:
+    """What the dashboard shows of the weights."""
+    return (
+        PanelSpec(
+            name="pruning",
+            summary="Signal to noise of the weights, and the net without the least of them",
+            compute="tfbdl_bbb.weights:pruning",
+            show="tfbdl_bbb.panel:show_pruning",
+            controls=PruningControls,
+            models=("bbb",),
+        ),
+        PanelSpec(
+            name="weight_densities",
+            summary="All weights under the prior and under the posterior",
+            compute="tfbdl_bbb.weights:densities",
+            show="tfbdl_bbb.panel:show_densities",
+            models=("bbb",),
         ),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tfbdl import Capability, EngineSpec, hookimpl
+from tfbdl import Capability, EngineSpec, PanelSpec, hookimpl
 
 from .config import VariationalOptions
 from .em_config import EmOptions, ExactOptions
@@ -19,6 +19,7 @@ from .mcmc_config import (
     SliceOptions,
 )
 from .network_config import DropoutOptions, EnsembleOptions
+from .panel import DrawPathControls, SamplerPathControls
 from .sgmcmc_config import PsgldOptions, SghmcOptions, SgldOptions
 
 LOG_JOINT = (frozenset({Capability.LOG_JOINT}),)
@@ -34,6 +35,29 @@ def tfbdl_engines() -> Iterable[EngineSpec]:
         *_stochastic_gradients(),
         *_networks(),
         *_latent(),
+    )
+
+
+@hookimpl
+def tfbdl_panels() -> Iterable[PanelSpec]:
+    """What the dashboard shows of samplers."""
+    chains = (*_chains(), *_stochastic_gradients())
+    return (
+        PanelSpec(
+            name="draw_paths",
+            summary="The path of a chain through two coordinates, over all draws",
+            compute="tfbdl_engines.paths:draw_paths",
+            show="tfbdl_engines.panel:show_draw_paths",
+            controls=DrawPathControls,
+            engines=tuple(spec.name for spec in chains),
+        ),
+        PanelSpec(
+            name="sampler_paths",
+            summary="Samplers at work on densities in the plane, with exact contours",
+            compute="tfbdl_engines.paths:sampler_paths",
+            show="tfbdl_engines.panel:show_sampler_paths",
+            controls=SamplerPathControls,
+        ),
     )
 
 

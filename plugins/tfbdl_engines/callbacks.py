@@ -12,6 +12,7 @@ import numpy as np
 
 from tfbdl import functional
 from tfbdl.errors import CheckpointError, RunError
+from tfbdl.inference.driver import Seldom
 from tfbdl.protocols import Checkpoints, OnStep
 
 
@@ -55,6 +56,34 @@ class Report(keras.callbacks.Callback):
         assert self.on_step is not None
         figures = {name: float(value) for name, value in (logs or {}).items()}
         self.on_step({"step": step, "steps": self.epochs * self.steps, **figures})
+
+
+class LayerFigures(keras.callbacks.Callback):
+    """Tells ``on_step`` the KL of each layer at ends of epochs, as ``kl.<layer>``.
+
+    Only for models that know it (``kl_figures``), and only as often as it takes no more than a
+    fiftieth of the time. Nothing that trains is touched.
+
+    Args:
+        report: Of the run, whose ``on_step`` is told.
+    """
+
+    def __init__(self, report: Report) -> None:
+        super().__init__()
+        self.report = report
+        self.seldom = Seldom()
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        """Compute and tell, if it is time."""
+        figures = getattr(self.model, "kl_figures", None)
+        if figures is None or self.report.on_step is None or not self.seldom.due():
+            return
+        with self.seldom.timed():
+            found = figures()
+        if found:
+            step, steps = (epoch + 1) * self.report.steps, self.report.epochs * self.report.steps
+            named = {f"kl.{layer}": value for layer, value in found.items()}
+            self.report.on_step({"step": step, "steps": steps, **named})
 
 
 class EarlyStopping(keras.callbacks.Callback):

@@ -16,7 +16,7 @@ from tfbdl.inference.surrogate_model import SurrogateModel
 from tfbdl.posterior import SurrogatePosterior
 from tfbdl.protocols import Context, EngineResult
 
-from .callbacks import Checkpoint, EarlyStopping, Report
+from .callbacks import Checkpoint, EarlyStopping, LayerFigures, Report
 from .config import VariationalOptions
 
 SMALL = 50_000  # parameters below which a step takes less time than a look at it
@@ -147,6 +147,8 @@ class Variational:
 
     def _callbacks(self, context: Context, steps: int, epochs: int, validating: bool) -> list[Any]:
         callbacks: list[Any] = [Report(context.on_step, steps, epochs)]
+        if context.on_step is not None:
+            callbacks.append(LayerFigures(callbacks[0]))
         if self.options.patience is not None:
             monitor = "val_loss" if validating else "loss"
             callbacks.append(EarlyStopping(monitor, self.options.patience))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tfbdl import Capability, ModelSpec, hookimpl
+from tfbdl import Capability, ModelSpec, PanelSpec, hookimpl
 
 from .config import HMMOptions
+from .panel import StatesControls
 
 
 @hookimpl
@@ -26,5 +27,20 @@ def tfbdl_models() -> Iterable[ModelSpec]:
                 "Rabiner 1989, A Tutorial on Hidden Markov Models, Proceedings of the IEEE 77",
                 "Scott 2002, Bayesian Methods for Hidden Markov Models, JASA 97",
             ),
+        ),
+    )
+
+
+@hookimpl
+def tfbdl_panels() -> Iterable[PanelSpec]:
+    """What the dashboard shows of the states."""
+    return (
+        PanelSpec(
+            name="states",
+            summary="The state of each step of a sequence, decoded, filtered and smoothed",
+            compute="tfbdl_hmm.states_shown:states",
+            show="tfbdl_hmm.panel:show_states",
+            controls=StatesControls,
+            models=("hmm",),
         ),
     )

@@ -4,17 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tfbdl import Capability, ModelSpec, hookimpl
+from tfbdl import Capability, ModelSpec, PanelSpec, hookimpl
 
 from .config import ArdOptions, LinearFullOptions, LinearOptions
 from .conjugate_config import ConjugateOptions
 from .logistic_config import LogisticOptions
+from .panel import BandControls
 
 
 @hookimpl
 def tfbdl_models() -> Iterable[ModelSpec]:
     """Name the models."""
     return (*_regressions(), *_classification(), *_conjugate())
+
+
+@hookimpl
+def tfbdl_panels() -> Iterable[PanelSpec]:
+    """What the dashboard shows of a regression."""
+    return (
+        PanelSpec(
+            name="predictive_band",
+            summary="The function's posterior for one input, as rows are taken in",
+            compute="tfbdl_linear.band_shown:predictive_band",
+            show="tfbdl_linear.panel:show_band",
+            controls=BandControls,
+            models=("linear",),
+        ),
+    )
 
 
 def _regressions() -> Iterable[ModelSpec]:

@@ -130,6 +130,34 @@ class JointDensity(BasisRegression, abc.ABC):
                 total += tfd.Gamma(shape, rate).log_prob(params[name])  # rate, not scale
         return total
 
+    def prior_of(self, site: str, params: Mapping[str, tf.Tensor]) -> Any:
+        """The prior of a site, of the weights given the precisions; None for the intercept."""
+        prior = self.weight_prior()
+        if site in ("alpha", "beta"):
+            hyper = getattr(prior, site)
+            if not isinstance(hyper, tuple):
+                return None
+            shape, rate = (tf.constant(value, self.dtype) for value in hyper)
+            return tfd.Gamma(shape, rate)
+        if site != "weights":
+            return None
+        known = {**self.params, **params}
+        precision = tf.cast(_value("alpha", prior.alpha, known, self.dtype), self.dtype)
+        if prior.scaled:
+            precision *= tf.cast(_value("beta", prior.beta, known, self.dtype), self.dtype)
+        size = self.basis.num_columns
+        factor = np.eye(size) if prior.factor is None else prior.factor
+        column = tfd.MultivariateNormalTriL(
+            tf.constant(prior.mean, self.dtype),
+            tf.constant(factor, self.dtype) / tf.sqrt(precision),
+        )
+        if not self.target_shape:
+            return column
+        # [M, k]: columns of weights are independent and alike
+        sd = tf.repeat(column.stddev()[:, tf.newaxis], self.num_targets, axis=1)
+        loc = tf.repeat(column.mean()[:, tf.newaxis], self.num_targets, axis=1)
+        return tfd.Independent(tfd.Normal(loc, sd), 2)
+
     def noise_precision(self, params: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """The precision of the noise under one state."""
         return _value("beta", self.weight_prior().beta, params, self.dtype)

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
+from tensorflow_probability import distributions as tfd
 
 from tfbdl import Capability, likelihoods, random
 from tfbdl.closed_form import ClosedFormPosterior, ClosedFormPredictive
@@ -116,6 +117,12 @@ class LogisticRegression(ParametricModel):
     def sites(self) -> tuple[Site, ...]:
         """The weights."""
         return (Site(SITE, self.weight_prior.mean.shape, None, self.dtype),)
+
+    def prior_of(self, site: str, params: Params) -> tfd.Distribution:
+        """The normal prior of the weights."""
+        return tfd.MultivariateNormalTriL(
+            self._tensor(self.weight_prior.mean), self._tensor(self._factor)
+        )
 
     def init(self, seed: int) -> Params:
         """The prior mean with a little noise; of a fitted model the posterior mean."""

@@ -4,17 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tfbdl import Capability, ModelSpec, hookimpl
+from tfbdl import Capability, ModelSpec, PanelSpec, hookimpl
 
 from .bayesian_config import BayesianGMMOptions, DPMixtureOptions
 from .config import GmmOptions
 from .latent_config import KMeansOptions, PCAOptions, PPCAOptions
+from .panel import StepControls
 
 
 @hookimpl
 def tfbdl_models() -> Iterable[ModelSpec]:
     """Name the models."""
     return (*_mixtures(), *_bayesian(), *_latent())
+
+
+@hookimpl
+def tfbdl_panels() -> Iterable[PanelSpec]:
+    """What the dashboard shows of mixtures."""
+    return (
+        PanelSpec(
+            name="responsibilities",
+            summary="Components and the rows' shares in them, step by step",
+            compute="tfbdl_mixture.steps_shown:responsibilities",
+            show="tfbdl_mixture.panel:show_responsibilities",
+            controls=StepControls,
+            models=("gmm", "kmeans", "bayesian_gmm", "dp_mixture"),
+        ),
+    )
 
 
 def _mixtures() -> Iterable[ModelSpec]:

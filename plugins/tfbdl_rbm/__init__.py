@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tfbdl import Capability, ModelSpec, hookimpl
+from tfbdl import Capability, ModelSpec, PanelSpec, hookimpl
 
 from .config import RBMOptions
+from .panel import FilterControls
 
 
 @hookimpl
@@ -27,5 +28,20 @@ def tfbdl_models() -> Iterable[ModelSpec]:
                 "the Likelihood Gradient",
                 "Salakhutdinov & Murray 2008, On the Quantitative Analysis of Deep Belief Networks",
             ),
+        ),
+    )
+
+
+@hookimpl
+def tfbdl_panels() -> Iterable[PanelSpec]:
+    """What the dashboard shows of the units."""
+    return (
+        PanelSpec(
+            name="filters",
+            summary="Hidden units as images, and what Gibbs steps make of noise",
+            compute="tfbdl_rbm.filters_shown:filters",
+            show="tfbdl_rbm.panel:show_filters",
+            controls=FilterControls,
+            models=("rbm",),
         ),
     )

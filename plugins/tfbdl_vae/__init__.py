@@ -6,9 +6,9 @@ import importlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from tfbdl import Capability, DatasetSpec, ModelSpec, PriorSpec, hookimpl
+from tfbdl import Capability, DatasetSpec, ModelSpec, PanelSpec, PriorSpec, hookimpl
 
-from . import config, data_config, prior_config
+from . import config, data_config, panel, prior_config
 
 if TYPE_CHECKING:
     from .autoencoder import AutoEncoder
@@ -181,6 +181,38 @@ def tfbdl_datasets() -> Iterable[DatasetSpec]:
             config=data_config.Shapes2DOptions,
             task="regression",
             references=("Higgins et al. 2017, beta-VAE, section 4.2",),
+        ),
+    )
+
+
+@hookimpl
+def tfbdl_panels() -> Iterable[PanelSpec]:
+    """What the dashboard shows of codes."""
+    with_codes = ("vae", "beta_vae", "iwae", "dc_ign", "autoencoder")
+    return (
+        PanelSpec(
+            name="latent_traversal",
+            summary="What a row turns into as one number of its code moves",
+            compute="tfbdl_vae.latent_views:latent_traversal",
+            show="tfbdl_vae.panel:show_traversal",
+            controls=panel.TraversalControls,
+            models=with_codes,
+        ),
+        PanelSpec(
+            name="manifold",
+            summary="What a plane of codes decodes to, and where the rows lie in it",
+            compute="tfbdl_vae.latent_views:manifold",
+            show="tfbdl_vae.panel:show_manifold",
+            controls=panel.ManifoldControls,
+            models=with_codes,
+        ),
+        PanelSpec(
+            name="reconstructions",
+            summary="Rows above what the model gives back of them, and the parts of their bounds",
+            compute="tfbdl_vae.latent_views:reconstructions",
+            show="tfbdl_vae.panel:show_reconstructions",
+            controls=panel.ReconstructionControls,
+            models=(*with_codes, "vq_vae"),
         ),
     )
 
