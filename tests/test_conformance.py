@@ -88,6 +88,11 @@ def test_model_is_the_same_after_save_and_load(name: str) -> None:
     testing.check_saves(name)
 
 
+@pytest.mark.parametrize("name", names("panel"))
+def test_panel_computes_and_draws_what_it_shows_of_a_small_fit(name: str) -> None:
+    assert testing.check_panel(name) is None
+
+
 @pytest.mark.replicas
 @pytest.mark.parametrize("name", names("model", Capability.TRAINABLE))
 def test_model_trains_on_two_replicas_as_on_one(name: str) -> None:

@@ -228,6 +228,35 @@ def test_the_posterior_goes_to_arviz(given):
     np.testing.assert_array_equal(draws.values, given.posterior.draws["dense.kernel"])
 
 
+def test_the_data_of_a_run_made_by_name_are_read_again(named):
+    expected = bundled.diabetes(SplitOptions())
+    data = tfbdl.load(named.path).dataset()
+    for part in ("x", "y", "x_test", "y_test"):
+        np.testing.assert_array_equal(getattr(data, part), getattr(expected, part))
+    assert data.info == named.info
+    assert named.dataset() is named.dataset()  # read once
+
+
+def test_data_given_as_objects_are_known_to_their_process_alone(given, linear):
+    x, y = network_data()
+    np.testing.assert_array_equal(given.dataset().x, x)
+    np.testing.assert_array_equal(np.ravel(given.dataset().y), np.ravel(y))
+    assert tfbdl.load(given.path).dataset() is None
+    assert tfbdl.load(linear.path).dataset() is None
+
+
+def test_data_that_are_gone_are_missed_when_they_are_asked_for(tmp_path):
+    x, y = linear_data()
+    file = tmp_path / "table.csv"
+    np.savetxt(file, np.column_stack([x, y]), delimiter=",", header="x,y", comments="")
+    fit = tfbdl.fit("linear", str(file), out=tmp_path / "run")
+    rows = np.concatenate([fit.dataset().x, fit.dataset().x_test])[:, 0]
+    np.testing.assert_allclose(np.sort(rows), np.sort(np.ravel(x)), rtol=1e-6)
+    file.unlink()
+    with pytest.raises(errors.DataError, match="No file is at"):
+        tfbdl.load(tmp_path / "run").dataset()
+
+
 # -- predict and evaluate ----------------------------------------------------------------------
 
 

@@ -137,6 +137,26 @@ def test_check_saves_refuses_what_is_lost_in_the_file() -> None:
         testing.check_saves("broken_lost_in_the_file")
 
 
+def test_check_panel_accepts_a_sound_panel_that_refuses_a_bound() -> None:
+    assert testing.check_panel("broken_sound") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "message"),
+    [
+        ("out_of_bounds", IndexError, "out of bounds"),
+        ("with_objects", tfbdl.errors.SpecError, "Received for 'fit': NoneType"),
+        ("empty", AssertionError, "compute gives no array"),
+        ("unshown", AssertionError, "show raises 'missing'"),
+        ("silent", AssertionError, "show draws nothing"),
+        ("heavy", AssertionError, "show imports keras, tensorflow, which a page must do without"),
+    ],
+)
+def test_check_panel_refuses(name: str, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        testing.check_panel(f"broken_{name}")
+
+
 @pytest.mark.replicas
 @pytest.mark.parametrize(
     ("name", "message"),

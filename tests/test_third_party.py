@@ -29,6 +29,22 @@ model.save(sys.argv[1])
 shapes = {name: value.shape for name, value in fit.posterior.draws.items()}
 print(json.dumps([shapes, model.predict(x).ravel().tolist()]))
 """
+DASHBOARD = """
+import json
+from streamlit.testing.v1 import AppTest
+from tfbdl.planning import panels_for
+
+page = "\\n".join([
+    "from tfbdl import engines",
+    "from tfbdl_dashboard.forms import options_form",
+    "options_form(engines['barker'].config, 'form')",
+])
+form = AppTest.from_string(page, default_timeout=30).run()
+assert not form.exception
+names = [widget.label for widget in form.number_input]
+panels = [[p.name for p in panels_for("bbb", engine)] for engine in ("barker", "nuts")]
+print(json.dumps([names, *panels]))
+"""
 LOAD = """
 import sys, json
 import numpy as np
@@ -80,6 +96,19 @@ def test_list_and_show_know_the_plugin(site: Path) -> None:
     assert "tfbdl-barker" in run(site, "-m", "tfbdl.cli", "plugins")
 
 
+def test_dashboard_has_its_form_and_its_panel(site: Path) -> None:
+    form, its_own, others = json.loads(run(site, "-c", DASHBOARD))
+    assert form == ["chains", "warmup", "draws", "thin", "step_size"]
+    assert "barker_acceptance" in its_own
+    assert "barker_acceptance" not in others
+
+
+@pytest.mark.slow
+def test_its_panel_computes_and_draws(site: Path) -> None:
+    code = "from tfbdl import testing; print(testing.check_panel('barker_acceptance'))"
+    assert run(site, "-c", code).endswith("None")
+
+
 def test_its_engine_fits_a_network_with_its_prior(trained: tuple[Path, list]) -> None:
     shapes = trained[1][0]
     assert shapes["w.kernel"] == [2, 30, 3, 1]
@@ -99,7 +128,7 @@ def test_model_with_its_prior_loads_in_a_fresh_process(
 
 @pytest.mark.slow
 def test_its_own_tests_pass(site: Path) -> None:
-    assert "3 passed" in run(site, "-m", "pytest", "-p", "no:cacheprovider", cwd=EXAMPLE)
+    assert "4 passed" in run(site, "-m", "pytest", "-p", "no:cacheprovider", cwd=EXAMPLE)
 
 
 @pytest.mark.slow

@@ -1,1 +1,1 @@
-"""The dashboard: runs, plugins and what they provide, in a browser. It reads and never writes."""
+"""The dashboard: runs started, watched and compared, and what plugins provide, in a browser."""

@@ -1,47 +1,167 @@
-"""The server: bound to this machine, and deaf to requests that name another host."""
+"""The server: bound to this machine unless another address is asked for, and a token with it."""
 
 from __future__ import annotations
 
+import ipaddress
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import streamlit
 from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from tfbdl.errors import OptionsError
+from tfbdl_dashboard.guard import Guard
+from tfbdl_dashboard.jobs import TOKEN_VARIABLE
+from tfbdl_dashboard.state import RUNS_VARIABLE
 
 ADDRESS = "127.0.0.1"
-ALLOWED_HOSTS = ["127.0.0.1", "localhost"]
-RUNS_VARIABLE = "TFBDL_RUNS"
-SCRIPT = Path(__file__).with_name("app.py")
+ALLOWED_HOSTS = ("127.0.0.1", "localhost")
+SCRIPT = Path(__file__).with_name("script") / "dashboard.py"
+MAX_UPLOAD = 50
+"""Megabytes."""
+PRIMARY = "#2B7DB0"
+"""Of buttons and chosen things, readable on white and on black."""
+SHORTEST_TOKEN = 16
+"""Characters."""
 
 
-def make_app() -> streamlit.App:
-    """The application; pages and websocket alike refuse a foreign Host header.
+def make_app(hosts: Sequence[str] = ALLOWED_HOSTS, token: str | None = None) -> streamlit.App:
+    """The application behind its guard.
 
-    A page of another site whose name is made to point to this machine (DNS rebinding) would
-    otherwise read what is shown here.
+    Args:
+        hosts: Names that a request may give as its host.
+        token: What a visitor must know; None: nothing.
     """
-    guard = Middleware(TrustedHostMiddleware, allowed_hosts=ALLOWED_HOSTS, www_redirect=False)
-    return streamlit.App(SCRIPT, middleware=[guard])
+    guard = Middleware(Guard, hosts=tuple(hosts), token=token)
+    return streamlit.App(SCRIPT, middleware=[guard], on_script_error=_on_error)
 
 
-def serve(port: int, runs: Path) -> None:
+def serve(
+    port: int,
+    runs: Path,
+    *,
+    address: str = ADDRESS,
+    hosts: Sequence[str] = (),
+    token_file: Path | None = None,
+) -> None:
     """Serve until interrupted.
 
     Args:
         port: Of this machine.
         runs: The folder whose runs are shown; it may be missing yet.
+        address: To listen on. Beyond this machine it needs a token.
+        hosts: Further names that a request may give as its host.
+        token_file: The file that holds the token; None: the variable TFBDL_DASHBOARD_TOKEN.
+
+    Raises:
+        OptionsError: If the address, the token or the hosts will not do.
     """
+    beyond = not is_loopback(address)
+    token = read_token(token_file) if beyond or token_file is not None else None
+    allowed = allowed_hosts(address, hosts)
     os.environ[RUNS_VARIABLE] = str(runs.absolute())
-    print(f"The dashboard of {runs} is at http://localhost:{port}", flush=True)
-    make_app().run(
-        config={
-            "server.address": ADDRESS,
-            "server.port": port,
-            "server.headless": True,
-            "server.allowedHosts": ALLOWED_HOSTS,
-            "server.fileWatcherType": "none",
-            "browser.gatherUsageStats": False,
-            "client.toolbarMode": "viewer",
-        }
-    )
+    os.environ.pop(TOKEN_VARIABLE, None)
+    shown = next(iter(hosts), address) if beyond else "localhost"
+    print(f"The dashboard of {runs} is at http://{shown}:{port}", flush=True)
+    if beyond:
+        print("Visitors need ?token=... once. The way there is not encrypted: use TLS.", flush=True)
+    make_app(allowed, token).run(config=settings(address, port, allowed))
+
+
+def settings(address: str, port: int, hosts: Sequence[str]) -> dict[str, object]:
+    """Streamlit's settings, which no file of the user and no variable overrules."""
+    return {
+        "server.address": address,
+        "server.port": port,
+        "server.headless": True,
+        "server.allowedHosts": list(hosts),
+        "server.enableXsrfProtection": True,
+        "server.xsrfCookieSameSite": "strict",
+        "server.enableCORS": True,  # that is: strangers are kept out
+        "server.corsAllowedOrigins": [],
+        "server.maxUploadSize": MAX_UPLOAD,
+        "server.enableStaticServing": False,
+        "server.enableAgentApi": False,
+        "server.fileWatcherType": "none",
+        "server.runOnSave": False,
+        "browser.gatherUsageStats": False,
+        "client.toolbarMode": "minimal",
+        "client.showErrorDetails": "none",
+        "client.showErrorLinks": False,
+        "runner.magicEnabled": False,
+        "logger.hideWelcomeMessage": True,
+        "logger.enableRich": False,
+        # of each theme apart: a colour for both would hold pages in the light one
+        "theme.light.primaryColor": PRIMARY,
+        "theme.dark.primaryColor": PRIMARY,
+        "theme.metricValueFontSize": "1.6rem",
+    }
+
+
+def is_loopback(address: str) -> bool:
+    """Whether only this machine can reach what listens there.
+
+    Raises:
+        OptionsError: If it is no address.
+    """
+    if address == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        raise OptionsError(
+            "--address takes a number such as 127.0.0.1 or 0.0.0.0, or localhost. "
+            f"Received: {address!r}."
+        ) from None
+
+
+def allowed_hosts(address: str, hosts: Sequence[str]) -> tuple[str, ...]:
+    """The names to answer to.
+
+    Raises:
+        OptionsError: If every address is listened on and no name is given for them.
+    """
+    own = () if is_loopback(address) else (address,)
+    if own and ipaddress.ip_address(address).is_unspecified:
+        if not hosts:
+            raise OptionsError(
+                f"--address {address} listens on all addresses. Say by which name visitors come: "
+                "--allowed-host NAME."
+            )
+        own = ()
+    return tuple(dict.fromkeys([*ALLOWED_HOSTS, *own, *hosts]))
+
+
+def read_token(path: Path | None) -> str:
+    """The token, from a file or from the variable TFBDL_DASHBOARD_TOKEN.
+
+    Raises:
+        OptionsError: If there is none, or it is shorter than 16 characters.
+    """
+    if path is None:
+        token, where = os.environ.get(TOKEN_VARIABLE, ""), f"the variable {TOKEN_VARIABLE}"
+    else:
+        where = f"the file {path}"
+        try:
+            token = path.read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise OptionsError(f"{where} cannot be read: {error}.") from error
+    token = token.strip()
+    if not token:
+        raise OptionsError(
+            "An address beyond this machine needs a token: --token-file FILE, or the variable "
+            f"{TOKEN_VARIABLE}. Received: none in {where}."
+        )
+    if len(token) < SHORTEST_TOKEN:
+        raise OptionsError(
+            f"A token must have at least {SHORTEST_TOKEN} characters. "
+            f"Received: {len(token)} in {where}."
+        )
+    return token
+
+
+def _on_error(error: Exception) -> bool:
+    """Say in the page that it failed; the terminal has been told why."""
+    streamlit.error("This page failed. The terminal that runs the dashboard says why.")
+    return True

@@ -1,10 +1,11 @@
-"""A plugin whose contributions are named after what is wrong with them; two are sound."""
+"""A plugin whose contributions are named after what is wrong with them; three are sound."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pydantic
+from broken_panels import Controls
 
 import tfbdl
 
@@ -21,6 +22,9 @@ MODELS = (
     "summed_likelihood",
     "not_what_it_says",
 )
+
+
+PANELS = ("sound", "out_of_bounds", "with_objects", "empty", "unshown", "silent", "heavy")
 
 
 class Clamped(tfbdl.Config):
@@ -75,4 +79,16 @@ def tfbdl_models():
             capabilities={"trainable", "log_joint"},
             default_engine="variational",
             default_prior="normal",
+        )
+
+
+@tfbdl.hookimpl
+def tfbdl_panels():
+    for name in PANELS:
+        show = f"show_{name}" if name in ("unshown", "silent", "heavy") else "show"
+        yield tfbdl.PanelSpec(
+            name=f"broken_{name}",
+            compute=f"broken_panels:{name}",
+            show=f"broken_panels:{show}",
+            controls=Controls,
         )

@@ -1,122 +1,247 @@
-"""The page of runs: a table, and one run with its figures and curves."""
+"""The page of runs: their table, comparison of several, and what can be done with them."""
 
 from __future__ import annotations
 
-import math
-import os
-from datetime import datetime
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-import altair as alt
-import pandas as pd
 import streamlit as st
 
 from tfbdl.errors import RunError
 from tfbdl.metric_names import meaning
-from tfbdl.runs import RunFolder, list_runs
-from tfbdl_dashboard.server import RUNS_VARIABLE
+from tfbdl.specs import RunSpec
+from tfbdl_dashboard import course, curves, run_index, run_tables, state
+from tfbdl_dashboard.plain_text import escaped, without_paths
+from tfbdl_dashboard.run_index import Row
 
-HEADLINES = ("nll", "rmse", "error", "coverage_90", "elbo")
-"""Final figures that stand in the table where a run has them."""
+SELECTED = "selected runs"
+CONFIRMING = "to be confirmed"
+EVERY = 2.0
+"""Seconds between two looks at the runs while any is at work."""
+MOST_COMPARED = 8
+POINTS = 500
+FIVE_DIGITS = {
+    name: st.column_config.NumberColumn(name, format="%.5g")
+    for name in ("value", "last", "least", "greatest")
+}
+OPENS = {
+    "live": "Live",
+    "posterior": "Posterior",
+    "diagnostics": "Diagnostics",
+    "predictions": "Predictions",
+    "panels": "Panels",
+}
 
 
 def show() -> None:
     """Draw the page."""
-    root = Path(os.environ.get(RUNS_VARIABLE, "runs"))
+    root = state.runs_root()
     st.title("Runs")
-    folders = list_runs(root)
-    if not folders:
-        st.info(f"There is no run in {root}. Start one: tfbdl run MODEL --data NAME")
-        return
-    st.dataframe(runs_table(folders), hide_index=True)
-    by_name = {folder.path.name: folder for folder in folders}
-    show_run(by_name[st.selectbox("Run", list(by_name))])
+    rows = run_index.rows(root)
+    _say_what_was_done()
+    if rows:
+        chosen = show_table(rows)
+        if chosen:
+            show_actions(root, chosen)
+            show_selection(root, chosen)
+        if any(row.standing is not None and row.standing.active for row in rows):
+            st.fragment(_look_again, run_every=EVERY)(root, rows)
+    else:
+        st.info("There is no run yet. Start one from the page New run.")
+    show_archive(root)
+    if CONFIRMING in st.session_state:
+        _confirm(root, *st.session_state[CONFIRMING])
 
 
-def runs_table(folders: list[RunFolder]) -> pd.DataFrame:
-    """One row for each run: what it was, how it stands, its headline figures."""
-    rows = []
-    for folder in folders:
-        row: dict[str, object] = {"run": folder.path.name}
-        try:
-            record, spec = folder.read_record(), folder.read_spec()
-        except RunError as error:
-            rows.append(row | {"state": "unreadable", "message": str(error)})
-            continue
-        status, result = folder.status(), folder.read_result()
-        row |= {
-            "state": status.state,
-            "model": spec.model or "(object)",
-            "data": spec.data or "(object)",
-            "engine": spec.engine or "(default)",
-            "seed": spec.seed,
-            "created": _local_time(record.get("created")),
-            **{name: result[name] for name in HEADLINES if name in result},
-            "message": status.message,
-        }
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def show_run(folder: RunFolder) -> None:
-    """Draw one run."""
-    try:
-        spec, status = folder.read_spec(), folder.status()
-        curves, result = folder.read_metrics(), folder.read_result()
-    except RunError as error:
-        st.error("This run cannot be read.")
-        st.text(str(error))
-        return
-    st.subheader(f"{folder.path.name}: {status.state}")
-    if status.message:
-        st.text(status.message)
-    if status.state in ("lost", "failed", "cancelled"):
-        st.code(f"tfbdl resume {folder.path}", language=None)
-    st.dataframe(figures_table(curves, result), hide_index=True)
-    shown = st.multiselect("Curves", list(curves), default=[n for n in HEADLINES if n in curves])
-    for name in shown:
-        st.altair_chart(curve_chart(name, curves[name]))
-    with st.expander("Options of this run"):
-        st.json(spec.model_dump(mode="json", exclude_defaults=True))
-
-
-def figures_table(
-    curves: dict[str, list[tuple[int, float]]], result: dict[str, float]
-) -> pd.DataFrame:
-    """Final figures, or the last and the smallest and largest while a run is on its way."""
-    rows = [{"metric": n, "final": v, "meaning": meaning(n)} for n, v in result.items()]
-    for name, points in curves.items():
-        finite = [value for _, value in points if math.isfinite(value)]
-        rows.append(
-            {
-                "metric": f"{name} (curve)",
-                "last": points[-1][1],
-                "smallest": min(finite, default=math.nan),
-                "largest": max(finite, default=math.nan),
-                "meaning": meaning(name),
-            }
-        )
-    columns = ["metric", "final", "last", "smallest", "largest", "meaning"]
-    return pd.DataFrame(rows, columns=columns).dropna(axis="columns", how="all")
-
-
-def curve_chart(name: str, points: list[tuple[int, float]]) -> alt.Chart:
-    """A metric over the steps."""
-    frame = pd.DataFrame(points, columns=["step", "value"])
-    scale = alt.Scale(zero=False)
-    return (
-        alt.Chart(frame, title=name, height=220)
-        .mark_line()
-        .encode(
-            x=alt.X("step:Q", title="step"),
-            y=alt.Y("value:Q", title=name, scale=scale),
-            tooltip=["step:Q", "value:Q"],
-        )
+def show_table(rows: list[Row]) -> list[Row]:
+    """The table; gives the rows that are selected."""
+    frame = run_tables.runs_table(rows)
+    ids = [row.id for row in rows]
+    before = st.session_state.get(SELECTED, [])
+    picked = st.dataframe(
+        frame,
+        hide_index=True,
+        column_config=_columns(frame.columns),
+        on_select="rerun",
+        selection_mode="multi-row",
+        # by position: another set of runs is another table, which begins with the same runs
+        key=f"runs-{hash(tuple(ids))}",
+        selection_default={
+            "selection": {"rows": [ids.index(name) for name in before if name in ids]}
+        },
     )
+    chosen = [rows[i] for i in picked["selection"]["rows"] if i < len(rows)]
+    st.session_state[SELECTED] = [row.id for row in chosen]
+    with st.container(horizontal=True):
+        st.download_button(
+            "Table as CSV",
+            lambda: frame.to_csv(index=False),
+            "runs.csv",
+            "text/csv",
+            icon=":material/download:",
+        )
+        if not chosen:
+            st.text("Select rows to open, compare, download, archive or delete runs.")
+    return chosen
 
 
-def _local_time(created: object) -> str:
-    try:
-        return datetime.fromisoformat(str(created)).astimezone().strftime("%Y-%m-%d %H:%M")
-    except ValueError:
-        return ""
+def show_actions(root: Path, chosen: list[Row]) -> None:
+    """Buttons for the runs that are selected."""
+    ids = [row.id for row in chosen]
+    with st.container(horizontal=True):
+        if len(chosen) == 1:
+            for page, label in OPENS.items():
+                if st.button(label, key=f"open-{page}"):
+                    state.choose(ids[0], page)
+        st.download_button(
+            "Curves as CSV",
+            lambda: run_tables.curves_table(_curves(root, ids)).to_csv(index=False),
+            "curves.csv",
+            "text/csv",
+            icon=":material/download:",
+        )
+        if st.button("Archive", icon=":material/archive:"):
+            _each(lambda name: run_index.archive(root, name), ids, "archived")
+        if st.button("Delete", icon=":material/delete:"):
+            st.session_state[CONFIRMING] = ("delete", ids)
+
+
+def show_selection(root: Path, chosen: list[Row]) -> None:
+    """One run in detail, or several side by side."""
+    if len(chosen) == 1:
+        show_one(root, chosen[0])
+        return
+    compared = chosen[:MOST_COMPARED]
+    st.subheader(f"{len(compared)} runs compared")
+    if len(chosen) > MOST_COMPARED:
+        st.caption(f"The first {MOST_COMPARED} of {len(chosen)}: more cannot be told apart.")
+    ids = [row.id for row in compared]
+    known = run_index.folders(root)
+    names = run_tables.shared_first([known[name].last_metrics() for name in ids if name in known])
+    if names:
+        metric = st.selectbox("Curve", names)
+        found = _curves(root, ids, [metric], POINTS)
+        series = {name: curve[metric] for name, curve in found.items() if metric in curve}
+        whole = st.toggle("Show the first steps too", key="whole-comparison")
+        st.altair_chart(curves.curve_chart(series, metric, whole=whole))
+        st.caption(escaped(meaning(metric)))
+    st.dataframe(run_tables.comparison(compared, _specs(root, ids)), hide_index=True)
+
+
+def show_one(root: Path, row: Row) -> None:
+    """Figures and options of one run."""
+    folder = run_index.find(root, row.id)
+    if folder is None:
+        return
+    st.subheader(escaped(f"{row.id}: {row.state}"))
+    if row.message:
+        st.text(row.message)
+    if row.standing is None:
+        return
+    if row.figures:
+        st.dataframe(
+            run_tables.figures_table(row.figures), hide_index=True, column_config=FIVE_DIGITS
+        )
+    last = folder.summarise_metrics()
+    if last:
+        with st.expander("Curves of this run", expanded=not row.figures):
+            st.dataframe(run_tables.extents_table(last), hide_index=True, column_config=FIVE_DIGITS)
+    with st.expander("Options of this run"):
+        st.code(run_tables.options_text(folder.read_spec()), language="json")
+
+
+def show_archive(root: Path) -> None:
+    """Runs that were put away, and the way back."""
+    kept = list(run_index.archived(root))
+    if not kept:
+        return
+    with st.expander(f"Archive ({len(kept)})"):
+        picked = st.multiselect("Archived runs", kept, key="archived")
+        with st.container(horizontal=True):
+            if st.button("Take back", disabled=not picked, icon=":material/unarchive:"):
+                _each(lambda name: run_index.restore(root, name), picked, "taken back")
+            if st.button("Delete for good", disabled=not picked, icon=":material/delete_forever:"):
+                st.session_state[CONFIRMING] = ("delete", picked)
+
+
+def _forget_question() -> None:
+    st.session_state.pop(CONFIRMING, None)
+
+
+@st.dialog("Delete runs", on_dismiss=_forget_question)
+def _confirm(root: Path, what: str, ids: Sequence[str]) -> None:
+    st.write(f"{len(ids)} {'run' if len(ids) == 1 else 'runs'} will be deleted for good:")
+    st.text("\n".join(ids))
+    with st.container(horizontal=True):
+        if st.button("Delete", type="primary", key="confirm-delete"):
+            _forget_question()
+            _each(lambda name: run_index.delete(root, name), ids, "deleted")
+        if st.button("Keep", key="confirm-keep"):
+            _forget_question()
+            st.rerun()
+
+
+def _each(action: Callable[[str], None], ids: Sequence[str], done: str) -> None:
+    """Do it to each run, say what could not be done, and draw the page anew."""
+    problems = []
+    for name in ids:
+        try:
+            action(name)
+        except RunError as error:
+            problems.append(without_paths(error))
+    st.session_state["said"] = (len(ids) - len(problems), done, problems)
+    st.rerun()
+
+
+def _say_what_was_done() -> None:
+    count, done, problems = st.session_state.pop("said", (0, "", []))
+    if count:
+        st.toast(f"{count} {'run' if count == 1 else 'runs'} {done}.")
+    for problem in problems:
+        st.error(escaped(problem))
+
+
+def _look_again(root: Path, before: list[Row]) -> None:
+    """Draw the page anew if a run changed, but not under an open question."""
+    if CONFIRMING not in st.session_state and run_index.rows(root) != before:
+        st.rerun()
+
+
+def _curves(
+    root: Path, ids: Sequence[str], names: Sequence[str] | None = None, most: int | None = None
+) -> dict[str, dict[str, course.Curve]]:
+    """Id -> metric -> curve, of the runs that still are."""
+    known = run_index.folders(root)
+    return {
+        name: dict(known[name].read_metrics(names=names, most=most))
+        for name in ids
+        if name in known
+    }
+
+
+def _specs(root: Path, ids: Sequence[str]) -> dict[str, RunSpec]:
+    known = run_index.folders(root)
+    found = {}
+    for name in ids:
+        try:
+            found[name] = known[name].read_spec()
+        except (RunError, KeyError):
+            continue
+    return found
+
+
+def _columns(names: Iterable[str]) -> dict[str, object]:
+    special = {
+        "created": st.column_config.DatetimeColumn("created", format="YYYY-MM-DD HH:mm"),
+        "run": st.column_config.TextColumn("run", width="medium", pinned=True),
+        "message": st.column_config.TextColumn("message", width="medium"),
+        "objective": st.column_config.TextColumn(
+            "objective", width=110, help="The curve of which the best and the last value follow."
+        ),
+        "seconds": st.column_config.NumberColumn("seconds", format="%.0f"),
+    }
+    plain = {
+        name: st.column_config.NumberColumn(name, format="%.4g", help=meaning(name) or None)
+        for name in ("best", "last", *run_tables.SCORES)
+    }
+    return {name: column for name, column in (plain | special).items() if name in names}

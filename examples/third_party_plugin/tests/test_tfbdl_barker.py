@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
+from tfbdl_barker.panel import AcceptanceControls, compute
 
 import tfbdl
 from tfbdl.testing import check_plugin
@@ -14,6 +16,17 @@ from tfbdl.testing import check_plugin
 
 def test_plugin_conforms() -> None:
     check_plugin("barker")
+
+
+def test_panel_averages_acceptance_over_its_window() -> None:
+    accepted = np.array([[1.0, 0.0, 1.0, 1.0], [0.0, 0.0, 1.0, 0.0]])
+    fit = SimpleNamespace(posterior=SimpleNamespace(sample_stats={"acceptance_rate": accepted}))
+    shown = compute(fit, AcceptanceControls(window=2))
+    assert shown["draw"].tolist() == [2, 3, 4]
+    assert shown["rate"] == pytest.approx(np.array([[0.5, 0.5, 1.0], [0.0, 0.5, 0.5]]))
+    assert shown["overall"] == pytest.approx([0.75, 0.25])
+    longest = compute(fit, AcceptanceControls(window=500))
+    assert longest["rate"][:, 0] == pytest.approx([0.75, 0.25])
 
 
 def test_logistic_prior_at_zero_has_the_height_of_a_logistic() -> None:

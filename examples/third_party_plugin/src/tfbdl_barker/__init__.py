@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import tfbdl
 
 from .config import BarkerOptions, LogisticOptions
+from .panel import AcceptanceControls
 
 
 @tfbdl.hookimpl
@@ -30,4 +31,17 @@ def tfbdl_priors() -> Iterable[tfbdl.PriorSpec]:
         summary="Independent logistic elements: heavier tails than a normal, concave log density",
         factory="tfbdl_barker.logistic:Logistic",
         config=LogisticOptions,
+    )
+
+
+@tfbdl.hookimpl
+def tfbdl_panels() -> Iterable[tfbdl.PanelSpec]:
+    """The panel of this plugin, which the dashboard shows with each run of its engine."""
+    yield tfbdl.PanelSpec(
+        name="barker_acceptance",
+        summary="The acceptance rate of each chain",
+        engines=("barker",),
+        compute="tfbdl_barker.panel:compute",
+        show="tfbdl_barker.panel:show",
+        controls=AcceptanceControls,
     )
