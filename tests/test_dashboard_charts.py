@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,10 @@ import pytest
 import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tfbdl_dashboard import chain_charts, charts, draws, images, posterior_charts
+from tfbdl_dashboard import chain_charts, charts, draws, posterior_charts
 
 from tfbdl.diagnostics import to_datatree
-from tfbdl.errors import RunError
+from tfbdl.errors import OptionsError, RunError
 
 
 @settings(deadline=None, max_examples=25)
@@ -65,6 +66,22 @@ def test_lines_hold_at_most_two_thousand_points_a_series() -> None:
     assert spec["layer"][0]["encoding"]["y"]["title"] == "nats"
 
 
+def test_dashed_line_shares_the_legend_of_the_colours() -> None:
+    pair = ([0.0, 1.0], [1.0, 1.0])
+    drawn = {"prior": pair, "N(0, 1)": pair}
+    chart = charts.lines(drawn, x_title="x", y_title="y", dashed=["N(0, 1)"])
+    encoding = chart.to_dict()["layer"][0]["encoding"]
+    colour, dash = encoding["color"], encoding["strokeDash"]
+    assert (colour["field"], colour["legend"]) == (dash["field"], dash["legend"])
+    assert dash["scale"]["domain"] == colour["scale"]["domain"] == ["prior", "N(0, 1)"]
+    assert [len(set(mark)) > 1 and 0 not in mark for mark in dash["scale"]["range"]] == [
+        False,
+        True,
+    ]
+    plain = charts.lines(drawn, x_title="x", y_title="y").to_dict()
+    assert "strokeDash" not in plain["layer"][0]["encoding"]
+
+
 def test_lines_with_a_logarithmic_axis_leave_out_what_is_not_positive() -> None:
     chart = charts.lines({"a": ([0, 1, 2], [-1.0, 0.0, 5.0])}, x_title="x", y_title="y", log_y=True)
     spec = json.loads(chart.to_json())
@@ -92,27 +109,6 @@ def test_histogram_counts_every_value_once() -> None:
     assert [row["count"] for row in rows] == [1, 2, 0, 0, 0, 0, 0, 0, 0, 1]
 
 
-def test_image_shape_tells_images_from_tables() -> None:
-    assert images.image_shape([64]) == (8, 8)
-    assert images.image_shape([784]) == (28, 28)
-    assert images.image_shape([28, 28, 1]) == (28, 28)
-    assert images.image_shape([32, 32, 3]) == (32, 32, 3)
-    for other in ([10], [9], [36], [100, 4], [32, 32, 7], [None, 8], []):
-        assert images.image_shape(other) is None
-
-
-def test_mosaic_puts_each_image_in_its_place() -> None:
-    whole = images.mosaic([[[0.0]], [[1.0]], [[0.2]]], columns=2, scale=2, gap=1)
-    assert whole.shape == (6, 6)
-    assert (whole[0, 0], whole[0, 4], whole[4, 0]) == (0, 255, 51)
-    assert whole[4, 4] == 128  # where there is no image
-
-
-def test_as_images_is_from_zero_to_one_on_one_scale() -> None:
-    found = images.as_images([[-2.0, 0.0], [2.0, 0.0]], (1, 2))
-    assert found.tolist() == [[[0.0, 0.5]], [[1.0, 0.5]]]
-
-
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """A file of draws: a scalar, a matrix, statistics of a sampler."""
@@ -133,7 +129,7 @@ def test_draws_are_read_by_site_and_by_label(path: Path) -> None:
     )
     assert found.element("scale").shape == (2, 50)
     labels = [f"dense.kernel[{i}, {j}]" for i in (0, 1) for j in (0, 1)]
-    assert list(found.labels()) == ["scale", *labels]
+    assert found.find() == ["scale", *labels]
     assert found.find("KERNEL[1,") == labels[2:]
     assert found.find(site="scale") == ["scale"]
 
@@ -147,14 +143,38 @@ def test_draws_rank_elements_by_their_distance_from_zero(path: Path) -> None:
     assert found.most_certain("[1, 0]") == ["dense.kernel[1, 0]"]
 
 
-@pytest.mark.parametrize("label", ["dense.kernel[2, 0]", "dense.kernel", "scale[0]"])
+def test_draws_find_no_element_of_a_large_site_by_a_text_that_no_index_has() -> None:
+    sites = {"w": np.broadcast_to(0.0, (1, 2, 10**6)), "scale": np.ones((1, 2))}
+    large = draws.Draws(sites=sites, stats={})
+    start = time.process_time()
+    assert large.find("nothing like it") == large.most_certain("nothing like it") == []
+    assert large.find("sca") == large.most_certain("SCA") == ["scale"]
+    assert large.find("w[7", most=3) == ["w[7]", "w[70]", "w[71]"]
+    assert time.process_time() - start < 0.5  # a million labels take more
+
+
+def test_draws_rank_their_elements_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = draws.read(path)
+    first = found.most_certain()
+    monkeypatch.setattr(np, "argsort", None)
+    assert found.most_certain() == first
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        "dense.kernel",
+        *(f"dense.kernel[{index}]" for index in ("2, 0", ",", "0 1", " ", "-1, 0")),
+        *(f"scale[{index}]" for index in ("0", ",", "", "9" * 5000)),
+    ],
+)
 def test_draws_refuse_an_element_that_is_not_there(path: Path, label: str) -> None:
-    with pytest.raises(RunError, match=r"has the shape \["):
+    with pytest.raises(OptionsError, match=r"has the shape \["):
         draws.read(path).element(label)
 
 
 def test_draws_name_the_nearest_site(path: Path) -> None:
-    with pytest.raises(RunError, match="Did you mean 'scale'"):
+    with pytest.raises(OptionsError, match="Did you mean 'scale'"):
         draws.read(path).element("scael")
 
 
@@ -200,11 +220,22 @@ def test_rank_band_holds_the_counts_of_chains_that_agree() -> None:
     assert low < 25 < high
 
 
-def test_bfmi_compares_changes_with_the_spread() -> None:
+def test_rank_counts_of_equal_draws_do_not_tell_the_chains_apart() -> None:
+    counts = chain_charts.rank_counts(np.zeros((4, 500)))
+    low, high = scipy.stats.hypergeom(2000, 100, 500).ppf([1e-6, 1 - 1e-6])
+    assert (counts.sum(axis=1) == 500).all()
+    assert ((counts >= low) & (counts <= high)).all()
+    np.testing.assert_array_equal(counts, chain_charts.rank_counts(np.zeros((4, 500))))
+
+
+def test_e_bfmi_compares_changes_with_the_spread() -> None:
     rng = np.random.default_rng(2)
     energies = rng.normal(size=(2, 4000))
+
+    def shown(energy: np.ndarray) -> list[float]:
+        return chain_charts.by_chain({"energy": energy})["E-BFMI"].tolist()
+
     # of independent draws the mean squared change is twice the variance
-    assert chain_charts.bfmi(energies) == pytest.approx([2.0, 2.0], rel=0.1)
-    slow = np.cumsum(0.01 * energies, axis=1)
-    assert (chain_charts.bfmi(slow) < 0.05).all()
-    assert np.isnan(chain_charts.bfmi(np.ones((1, 5)))).all()
+    assert shown(energies) == pytest.approx([2.0, 2.0], rel=0.1)
+    assert max(shown(np.cumsum(0.01 * energies, axis=1))) < 0.05
+    assert np.isnan(shown(np.ones((1, 5)))).all()

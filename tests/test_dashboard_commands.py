@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 from typing import Any
 
@@ -42,6 +43,14 @@ def executed(text: str) -> RunSpec:
     assert body != text
     exec(body, {"tfbdl": types.SimpleNamespace(fit=fit)})
     return asked[0]
+
+
+def test_numbers_that_are_not_finite_are_written_as_python_reads_them() -> None:
+    values = {"a": math.inf, "b": [-math.inf, 1.5], "c": math.nan}
+    read = eval(commands.literal(values), {"float": float})
+    assert read["a"] == math.inf
+    assert read["b"] == [-math.inf, 1.5]
+    assert math.isnan(read["c"])
 
 
 def plain(spec: RunSpec) -> dict[str, Any]:

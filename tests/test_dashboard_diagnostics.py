@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dashboard_cases import charts_of, finished_run, page_of_run
-from tfbdl_dashboard import draws
+from tfbdl_dashboard import draws, jobs
 from tfbdl_dashboard.pages import diagnostics as page
 
 from tfbdl import runs
@@ -43,6 +43,7 @@ def test_diagnostics_page_says_what_is_wrong_and_what_to_do(
     assert "\n".join(verdicts) in texts
     assert any("have not met" in text for text in texts)
     assert any("Too few draws" in text for text in texts)
+    assert not any("tfbdl resume" in text for text in texts)
 
 
 def test_diagnostics_page_puts_the_worst_element_first_and_traces_it(
@@ -62,6 +63,29 @@ def test_diagnostics_page_puts_the_worst_element_first_and_traces_it(
         [2.0] * 4, abs=0.35
     )  # of independent energies
     assert len(charts_of(shown)) == 5  # trace and ranks of two elements, energy
+
+
+def test_diagnostics_page_extends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+    monkeypatch.setattr(jobs, "_launch", lambda folder, arguments: asked.append(arguments))
+    folder = finished_run(tmp_path, spec=NUTS, verdicts=["x"], draws=sites())
+    shown = page_of_run("diagnostics", tmp_path, monkeypatch)
+    assert shown.number_input[0].value == 300  # as many as it has
+    shown.number_input[0].set_value(250).run()
+    shown.button[0].click().run()
+    assert not shown.exception
+    assert asked == [["resume", "--draws", "250", str(folder.path.absolute())]]
+
+
+def test_diagnostics_page_offers_no_more_draws_where_there_can_be_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished_run(tmp_path, spec=RunSpec(model="linear"), verdicts=[], draws=sites())
+    assert not page_of_run("diagnostics", tmp_path, monkeypatch).button
+    assert jobs.not_extendable(runs.RunFolder(tmp_path / "first")).startswith("This run was made")
+    spec = RunSpec(model="bbb", data="diabetes")  # variational by default
+    folder = finished_run(tmp_path / "other", spec=spec)
+    assert "no draws to add" in jobs.not_extendable(folder)
 
 
 def test_diagnostics_page_says_when_nothing_is_wrong(

@@ -33,6 +33,7 @@ class Every(Config):
     initial: Literal["random", "current"] | Arrays = Field("random", description="A start.")
     width: float | None = Field(None, gt=0.0, description="A width.")
     limit: int | None = Field(7, ge=1, description="A limit.")
+    portion: float = Field(0.25, ge=0.0, le=1.0, description="A portion.")
 
 
 class Needed(Config):
@@ -93,7 +94,8 @@ def test_form_returns_nothing_while_all_is_at_its_default() -> None:
     ("widget", "name", "typed", "expected"),
     [
         ("toggle", "switch", True, True),
-        ("slider", "share", 0.5, 0.5),
+        ("slider", "portion", 0.5, 0.5),
+        ("number_input", "share", 0.995, 0.995),
         ("slider", "level", 10, 10),
         ("number_input", "count", 12, 12),
         ("number_input", "rate", 1e-5, 1e-5),
@@ -195,7 +197,7 @@ def test_many_options_wait_below_and_required_and_preset_ones_do_not() -> None:
     assert [field.name for field in lead] == ["switch", "share", "level", "count", "rate", "limit"]
     assert len(lead) + len(rest) == len(fields)
     assert forms.parted(fields[:8], {}) == (list(fields[:8]), [])
-    assert [e.label for e in form().expander] == ["More options (9)"]
+    assert [e.label for e in form().expander] == ["More options (10)"]
 
 
 def test_what_a_plugin_says_is_no_markup() -> None:
@@ -210,8 +212,9 @@ def test_what_a_plugin_says_is_no_markup() -> None:
     ("bounds", "value", "expected"),
     [
         ({"low": 0.0, "high": 1.0}, 0.5, (0.0, 1.0, 0.01)),
-        ({"low": 0.0, "high": 1.0, "low_open": True, "high_open": True}, 0.5, (0.01, 0.99, 0.01)),
-        ({"low": 1e-6, "high": 0.999999}, 0.5, (0.01, 0.99, 0.01)),
+        ({"low": 0.0, "high": 1.0, "low_open": True, "high_open": True}, 0.5, None),
+        ({"low": 0.0, "high": 1.0, "high_open": True}, 0.5, None),  # 0.999 is admitted
+        ({"low": 1e-6, "high": 0.999999}, 0.5, None),
         ({"low": -5.0, "high": 5.0}, 0.0, (-5.0, 5.0, 0.1)),
         ({"low": 0.0, "high": 1.0}, 0.001, None),  # too small for the steps: typed
         ({"low": 0.0, "high": 1.0, "low_open": True}, 1e-9, None),

@@ -126,6 +126,69 @@ def test_cancel_ends_a_worker_that_is_still_loading(root: Path) -> None:
     assert not folder.cancel_requested()  # a resume is not cancelled by it
 
 
+def test_cancel_of_a_resume_that_is_loading_keeps_the_step(root: Path) -> None:
+    folder = started(root)
+    until(lambda: (folder.status().step or 0) > 2)
+    os.kill(int(folder.status().pid or 0), signal.SIGKILL)
+    until(lambda: jobs.standing(folder).state == "lost")
+    step = folder.status().step
+    (root / "load").touch()
+    jobs.resume(folder)
+    jobs.cancel(folder)
+    status = folder.status()
+    assert (status.state, status.step, status.steps) == ("cancelled", step, 3000)
+    assert status.message == "Cancelled while it was loading."
+
+
+def test_worker_that_is_stopped_is_silent_and_can_be_ended(root: Path) -> None:
+    folder = started(root)
+    until(lambda: (folder.status().step or 0) > 2)
+    pid = int(folder.status().pid or 0)
+    assert jobs.standing(folder).silent < 5
+    assert not jobs.standing(folder).compiling
+    os.kill(pid, signal.SIGSTOP)
+    path = folder.path / runs.STATUS
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"heartbeat": time.time() - 60}))
+    write_launch_long_ago(folder)
+    assert 59 < jobs.standing(folder).silent < 70
+    jobs.end(folder)
+    status = folder.status()
+    assert (status.state, status.message) == ("cancelled", "Its worker was ended.")
+    assert (status.step or 0) > 2
+    until(lambda: not psutil.pid_exists(pid))
+    assert jobs.standing(folder).silent == 0
+
+
+def write_launch_long_ago(folder: runs.RunFolder) -> None:
+    path = folder.path / jobs.LAUNCH
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"launched": time.time() - 600}))
+
+
+def test_end_ends_no_process_that_has_its_number_by_chance(tmp_path: Path) -> None:
+    folder = runs.RunFolder(tmp_path / "run").create()
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as bystander:
+        earlier = psutil.Process(bystander.pid).create_time() - 60
+        status = {"state": "running", "pid": bystander.pid, "process_created": earlier}
+        (folder.path / runs.STATUS).write_text(json.dumps(status))
+        jobs.end(folder)
+        time.sleep(0.05)
+        assert bystander.poll() is None
+        bystander.kill()
+
+
+def test_start_that_follows_a_cancel_is_another_run(root: Path) -> None:
+    folder = started(root)
+    jobs.cancel(folder)
+    assert jobs.start(root, SPEC) != folder.path.name
+
+
+def test_starts_are_not_remembered_for_good(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "SAME", 0.0)
+    for seed in (1, 2, 3):
+        jobs.start(root, SPEC.model_copy(update={"seed": seed}))
+    assert len(jobs._recent) == 1
+
+
 def test_killed_worker_is_lost_and_goes_on(root: Path) -> None:
     folder = started(root)
     pid = folder.status().pid
@@ -226,9 +289,40 @@ def test_archive_has_a_way_back_and_a_run_at_work_is_left_alone(root: Path) -> N
     assert list(run_index.archived(root)) == [name]
     run_index.restore(root, name)
     assert run_index.find(root, name) is not None
+    grave = root / f"{run_index.GRAVE}0"  # a server ended in the midst of it
+    grave.mkdir()
+    (grave / runs.RUN).write_text("{}")
+    assert set(run_index.folders(root)) == {name}
     run_index.delete(root, name)
     assert not run_index.folders(root)
     assert not [entry for entry in root.iterdir() if entry.name.startswith(".deleted")]
+
+
+def test_run_that_vanishes_while_runs_are_listed_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = [runs.RunFolder(tmp_path / name).create() for name in ("one", "two")]
+    for folder in folders:
+        folder.write_spec(SPEC)
+    original = Path.stat
+
+    def stat(path: Path, **options: bool) -> os.stat_result:
+        found = original(path, **options)
+        if path == folders[0].path / runs.RUN:
+            path.unlink()  # after the first look, before any other
+        return found
+
+    monkeypatch.setattr(Path, "stat", stat)
+    assert len(run_index.folders(tmp_path)) in (1, 2)
+    assert list(run_index.folders(tmp_path)) == ["two"]
+
+
+def test_metrics_that_vanish_before_they_are_opened_are_a_named_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "is_file", lambda self: True)  # as it was a moment ago
+    with pytest.raises(RunError, match="cannot be read: unable to open"):
+        runs.read_metrics(tmp_path / runs.METRICS)
 
 
 def test_delete_removes_an_archived_run_and_follows_no_link(root: Path, tmp_path: Path) -> None:

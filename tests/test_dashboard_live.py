@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import math
+import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
-from tfbdl_dashboard import course, curves, jobs, server, state
+from tfbdl_dashboard import course, curves, jobs, run_index, server, state
 
 from tfbdl import runs
+from tfbdl.errors import RunError
 from tfbdl.run_status import Status
 from tfbdl.specs import RunSpec
 
@@ -42,7 +46,76 @@ def page(run_id: str = "first") -> AppTest:
 
 @pytest.mark.parametrize("run_id", ["none", "../first", "/etc", ""])
 def test_page_shows_no_run_but_those_of_the_index(folder: runs.RunFolder, run_id: str) -> None:
-    assert "No run is chosen" in page(run_id).info[0].value
+    shown = page(run_id)
+    assert not shown.title
+    said = shown.info[0].value.replace("\\", "")
+    assert (f"There is no run {run_id};" if run_id else "No run is chosen") in said
+
+
+def test_page_says_that_a_run_is_in_the_archive(folder: runs.RunFolder) -> None:
+    folder.set_state("done")
+    run_index.archive(folder.path.parent, "first")
+    assert "first is in the archive" in page().info[0].value
+
+
+def test_page_of_a_run_that_goes_on_shows_nothing_of_its_earlier_end(
+    folder: runs.RunFolder,
+) -> None:
+    note(folder, {"nll": 0.9, "r_hat": 1.5, "ess_bulk": 20.0})
+    (folder.path / runs.RESULT).write_text('{"metrics": {"nll": 0.1, "r_hat_max": 1.0}}')
+    with folder.worker():
+        folder.heartbeat(step=1, steps=9)
+        folder.set_state("running")
+        values = {metric.label: metric.value for metric in page().metric}
+    assert (values["nll"], values["R-hat, largest"]) == ("0.9", "1.5")
+    values = {metric.label: metric.value for metric in page().metric}
+    assert (values["nll"], values["R-hat, largest"]) == ("0.1", "1")
+
+
+def test_parts_that_are_older_than_the_kl_have_a_step_of_their_own(
+    folder: runs.RunFolder,
+) -> None:
+    assert course.kl_step({"kl": (9, 1.0), "kl.a": (4, 0.5), "kl.b": (4, 0.5)}) == 4
+    assert course.kl_step({"kl": (9, 1.0), "kl_0": (9, 1.0)}) is None
+    assert course.kl_step({"kl": (9, 1.0)}) is None
+    note(folder, {"kl": 9.0, "kl.dense": 5.0}, {"kl": 8.0})
+    folder.set_state("done")
+    assert "As of step 0 of 1" in " ".join(found.value for found in page().caption)
+
+
+def test_page_ends_a_worker_that_is_compiling_or_gives_no_sign_of_life(
+    folder: runs.RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[Path] = []
+    monkeypatch.setattr(jobs, "end", lambda folder: ended.append(folder.path))
+    with folder.worker():
+        shown = page()
+        assert "compiling" in shown.info[0].value
+        assert [found.label for found in shown.button] == ["Cancel", "End the worker"]
+        folder.heartbeat(step=10, steps=100)
+        folder.set_state("running")
+        assert [found.label for found in page().button] == ["Cancel"]
+        status = json.loads((folder.path / runs.STATUS).read_text())
+        status["heartbeat"] = time.time() - 3600
+        (folder.path / runs.STATUS).write_text(json.dumps(status))
+        shown = page()
+        assert "No sign of life for 1 h" in shown.warning[0].value
+        shown.button[1].click().run()
+    assert ended == [folder.path]
+
+
+def test_page_outlives_the_deletion_of_its_run(
+    folder: runs.RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def vanish(gone: runs.RunFolder) -> str:
+        shutil.rmtree(gone.path)
+        raise RunError("There is no run.json.")
+
+    folder.set_state("failed")
+    monkeypatch.setattr(jobs, "not_resumable", vanish)
+    shown = page()
+    assert not shown.error
+    assert "There is no run first" in shown.info[0].value
 
 
 def test_page_shows_progress_and_cancel_while_a_run_is_at_work(folder: runs.RunFolder) -> None:
@@ -88,7 +161,7 @@ def test_page_warns_of_collapse_and_of_chains_that_disagree(folder: runs.RunFold
     note(folder, {"kl_0": 2.0, "kl_1": 1e-4, "r_hat": 1.3, "ess_bulk": 12.0, "divergences": 3.0})
     folder.set_state("done")
     warnings = " ".join(found.value.replace("\\", "") for found in page().warning)
-    assert "1 of 2 latent dimensions are not used so far (z[1])" in warnings
+    assert "1 of 2 latent dimensions are not used (z[1])" in warnings
     assert "R-hat is 1.300" in warnings
     assert "worth 12 independent" in warnings
     assert "3 transitions diverged" in warnings
@@ -97,7 +170,31 @@ def test_page_warns_of_collapse_and_of_chains_that_disagree(folder: runs.RunFold
 def test_page_shows_the_log_likelihood_of_em(folder: runs.RunFolder) -> None:
     note(folder, {"log_likelihood": -10.0}, {"log_likelihood": -9.0})
     folder.set_state("done")
-    assert "Log likelihood" in [found.value for found in page().subheader]
+    shown = page()
+    assert "Log likelihood" in [found.value for found in shown.subheader]
+    assert len(shown.get("vega_lite_chart")) == 1
+
+
+def test_page_says_a_single_log_likelihood_in_words(folder: runs.RunFolder) -> None:
+    note(folder, {"log_likelihood": -10.0})
+    folder.set_state("done")
+    shown = page()
+    assert "-10 nats at step 0, the only one so far." in [text.value for text in shown.text]
+    assert not shown.get("vega_lite_chart")
+
+
+def test_page_draws_no_curve_of_a_figure_that_was_computed_once(folder: runs.RunFolder) -> None:
+    note(folder, *[{"r_hat": 1.2, "ess_bulk": float(draws)} for draws in (20, 40, 60, 80)])
+    folder.set_state("done")
+    assert len(page().get("vega_lite_chart")) == 1  # that of the effective sample size
+
+
+def test_page_calls_an_upload_by_the_first_digits_of_its_name(folder: runs.RunFolder) -> None:
+    name = "0123456789abcdef" * 4
+    folder.write_spec(RunSpec(model="bbb", data=f"/home/ada/.uploads/{name}.csv"))
+    said = page().text[0].value
+    assert "bbb on upload 01234567.csv by variational" in said
+    assert name not in said
 
 
 # What figures say
@@ -146,6 +243,7 @@ def test_collapse_is_named_in_plain_words(parts: dict[str, float], words: str) -
     said = course.collapse(parts)
     assert words in said
     assert bool(said) == bool(words)
+    assert "so far" not in course.collapse(parts, done=True)
 
 
 def test_chain_figures_of_a_finished_run_are_its_final_ones() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
-from tfbdl_dashboard import data_choice, data_roles, jobs, side, uploads
+from tfbdl_dashboard import charts, data_choice, data_roles, jobs, side, uploads
 from tfbdl_dashboard.pages import new_run
 
 from tfbdl import registry
@@ -192,7 +192,8 @@ def test_choices_of_the_chosen_run_are_offered_and_can_be_dropped(root: Path) ->
     offer = next(button for button in shown.button if "choices of first" in button.label)
     assert "tfbdl run" not in "".join(code.value for code in shown.code)
     offer.click().run()
-    assert checked(shown).code[0].value == "tfbdl run gmm --data iris --engine em --seed 4"
+    line = checked(shown).code[0].value.replace(" \\\n ", "")
+    assert line == "tfbdl run gmm --data iris --engine em --seed 4"
     next(button for button in shown.button if button.label == "Begin anew").click().run()
     assert not checked(shown).code
 
@@ -213,6 +214,32 @@ def test_density_is_drawn_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) 
     checked(shown)
     assert asked == [("prior_density", {"prior": "normal", "options": {"scale": 0.5}})]
     assert "Averaged." in [text.value for text in shown.text]
+
+
+def test_density_is_drawn_by_itself_where_the_side_process_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[Any] = []
+    drawn: list[Any] = []
+    x = np.linspace(-2.0, 2.0, 5)
+
+    def computed(task: str, **arguments: Any) -> dict[str, np.ndarray]:
+        asked.append(arguments["options"])
+        return {"x": x, "density": np.ones(5)}
+
+    monkeypatch.setattr(side, "state", lambda: "ready")
+    monkeypatch.setattr(side, "computed", computed)
+    monkeypatch.setattr("streamlit.altair_chart", drawn.append)
+    shown = choose(page(), "bbb")
+    assert asked
+    encoding = drawn[-1].to_dict()["layer"][0]["encoding"]["color"]["scale"]
+    meant = dict(zip(encoding["domain"], encoding["range"], strict=True))
+    assert meant == {"normal": charts.PRIOR, new_run.STANDARD_NORMAL: charts.REFERENCE}
+    assert len({charts.PRIOR, charts.REFERENCE, charts.POSTERIOR}) == 3
+    asked.clear()
+    shown.toggle(key="new:prior:normal:density").set_value(False).run()
+    assert checked(shown).toggle(key="new:prior:normal:density").value is False
+    assert asked == []
 
 
 def upload(shown: AppTest, name: str, content: bytes) -> AppTest:
@@ -262,6 +289,30 @@ def test_upload_that_was_taken_away_is_asked_for_again(root: Path) -> None:
     assert start_button(shown).disabled
 
 
+def test_index_that_pandas_wrote_is_ignored_and_said_to_be_so(started: list[RunSpec]) -> None:
+    frame = pd.DataFrame({"size": [1.5, 2.5, 3.5], "price": [2.0, 3.5, 5.0]})
+    shown = upload(page(), "houses.csv", frame.to_csv().encode())
+    assert shown.multiselect[1].value == ["Unnamed: 0"]
+    assert "The first column has no name" in said(shown, "info")
+    start_button(shown).click().run()
+    assert started[0].data_options == {"target": ["price"], "features": ["size"]}
+    shown.multiselect[1].set_value([]).run()
+    assert "The first column has no name" not in said(checked(shown), "info")
+
+
+def test_malformed_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table, looked = tmp_path / "houses.csv", []
+    table.write_text("a,b\n1,2\n3\n")
+    real = uploads.inspect
+    monkeypatch.setattr(uploads, "inspect", lambda *given: looked.append(1) or real(*given))
+    shown = page()
+    shown.segmented_control(key="new:data:source").set_value(data_choice.PATH).run()
+    shown.text_input(key="new:data:path:text").set_value(str(table)).run()
+    for _ in range(2):
+        assert "Line 3 has 1 cell" in said(checked(shown.run()), "text")
+    assert len(looked) == 1
+
+
 def test_malformed_upload_is_refused_and_leaves_nothing(root: Path) -> None:
     shown = upload(page(), "houses.csv", b"a,b\n1,2\n3\n")
     assert "Line 3 has 1 cell, and the header has 2" in said(shown, "text")
@@ -307,6 +358,22 @@ def test_arrays_with_gaps_keep_the_run_from_starting(tmp_path: Path) -> None:
     shown.run()
     assert "x has missing or infinite values: 1" in said(shown, "error")
     assert start_button(shown).disabled
+
+
+def test_arrays_are_shown_and_their_classes_held_against_the_model(tmp_path: Path) -> None:
+    stored = tmp_path / "arrays.npz"
+    np.savez(stored, x=np.arange(18.0).reshape(9, 2), y=np.arange(9) % 3)
+    shown = page()
+    shown.selectbox(key="new:model:All").set_value("logistic").run()
+    shown.segmented_control(key="new:data:source").set_value(data_choice.PATH).run()
+    shown.text_input(key="new:data:path:text").set_value(str(stored)).run()
+    assert "2 classes apart, and these data have 3" in said(checked(shown), "warning")
+    assert "taken as classes: 3, namely 0 (3 rows), 1 (3 rows), 2 (3 rows)" in said(shown, "info")
+    heads = [frame.value for frame in shown.dataframe[1:3]]
+    assert heads[0].iloc[1].tolist() == [2.0, 3.0]
+    assert heads[1].iloc[:4, 0].tolist() == [0, 1, 2, 0]
+    np.savez(stored, x=np.arange(18.0).reshape(9, 2), y=np.arange(9) * 0.5)
+    assert "for classification" in said(checked(shown.run()), "warning")
 
 
 def test_default_target_is_the_last_column() -> None:

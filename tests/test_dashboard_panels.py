@@ -198,8 +198,8 @@ def test_plugin_that_fails_to_show_is_named_and_the_page_stands(asked: Asked) ->
     ("run", "message"),
     [
         (None, "No run is chosen."),
-        ("nonsense", "No run is chosen."),
-        ("../net", "No run is chosen."),
+        ("nonsense", "There is no run nonsense;"),
+        ("../net", "There is no run"),
         ("tree", "No plugin has a panel for this run's model or engine."),
         ("begun", "This run has no result yet."),
     ],

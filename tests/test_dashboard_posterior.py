@@ -109,10 +109,28 @@ def test_posterior_page_warns_of_an_element_that_was_mistyped(
     finished_run(tmp_path, spec=NUTS, verdicts=[], draws=sites())
     fake_side(monkeypatch, {"prior_draws": priors})
     shown = page_of_run("posterior", tmp_path, monkeypatch)
-    shown.multiselect[0].set_value(["scale", "scael"]).run()
+    shown.multiselect[0].set_value(["scale"]).run()
+    for typed, said in (("scael", "Did you mean"), ("dense.kernel[,]", "has the shape")):
+        shown.text_input[0].set_value(typed).run()
+        assert not shown.exception
+        assert said in shown.warning[0].value
+        assert len(charts_of(shown)) == 1
+    shown.text_input[0].set_value(" dense.kernel[19,19] ").run()
+    assert not shown.warning
+    assert "dense.kernel[19, 19]" in json.dumps(charts_of(shown)[1])
+
+
+def test_choosing_a_site_offers_none_of_another_whose_name_begins_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    both = {"mu": rng.normal(size=(2, 100, 3)), "mu_all": rng.normal(5.0, 1.0, (2, 100, 3))}
+    finished_run(tmp_path, spec=NUTS, verdicts=["x"], draws=both)
+    shown = page_of_run("diagnostics", tmp_path, monkeypatch)
+    site = next(box for box in shown.selectbox if box.label == "Site")
+    site.set_value("mu").run()
     assert not shown.exception
-    assert "Did you mean" in shown.warning[0].value
-    assert len(charts_of(shown)) == 1
+    assert set(shown.multiselect[0].options) == {"mu[0]", "mu[1]", "mu[2]"}
 
 
 def test_posterior_page_says_why_there_are_no_draws(

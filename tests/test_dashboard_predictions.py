@@ -128,6 +128,9 @@ def test_predictions_page_shows_numbers_with_both_uncertainties(
     ]
     # four of predictions, and mean, uncertainties, distance along the slider's line
     assert len(charts_of(shown)) == 7
+    extents = {c["config"]["axisY"]["minExtent"] for c in charts_of(shown)[4:]}
+    assert len(extents) == 1  # one below the other
+    assert any("By chance one of the 5 levels" in caption for caption in captions)
 
 
 def test_predictions_page_moves_an_input_by_the_slider(
@@ -147,6 +150,24 @@ def test_predictions_page_moves_an_input_by_the_slider(
     move = next(box for box in shown.selectbox if box.label == "Move")
     move.set_value("to another row").run()
     assert asked[-1] == ("slide", "first", {"direction": "row", "row": 0, "other": 1})
+
+
+def test_predictions_page_moves_a_named_feature_of_a_table_and_of_an_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = RunSpec(model="bbb", data="diabetes")
+    for columns, direction in ((49, "feature"), (100, "row")):
+        known = info(columns) | {"feature_names": [f"c{i}" for i in range(columns)]}
+        finished_run(tmp_path / str(columns), spec=spec, data_info=known)
+        answers = {
+            "predictions": numbers() | {"uncertain_x": np.eye(2, columns)},
+            "slide": slide_of_numbers() | {"x": np.eye(5, columns)},
+        }
+        asked = fake_side(monkeypatch, answers)
+        shown = page_of_run("predictions", tmp_path / str(columns), monkeypatch)
+        assert asked[-1][2]["direction"] == direction
+        move = next(box for box in shown.selectbox if box.label == "Move")
+        assert "one feature" in move.options
 
 
 def test_predictions_page_chooses_among_targets(
@@ -183,7 +204,7 @@ def test_predictions_page_shows_classes_and_images(
     assert asked[-1][2]["direction"] == "row"  # pixels are not moved one by one
     figures = {metric.label: metric.value for metric in shown.metric}
     assert figures["class"] == "setosa (50%)"
-    assert len(shown.get("image")) == 2
+    assert len(shown.get("image")) == 3  # the input that moves, and the two least certain rows
     table = shown.dataframe[1].value
     assert list(table["class"]) == ["versicolor", "virginica"]
     assert list(table["predicted"]) == ["setosa", "virginica"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from pathlib import Path
@@ -102,6 +103,39 @@ def test_page_archives_and_takes_back(root: Path) -> None:
     assert set(run_index.folders(root)) == {"first", "second"}
 
 
+def test_page_takes_back_at_once_what_was_archived(root: Path) -> None:
+    shown = page("first", "second")
+    button(shown, "Archive").click().run()
+    assert not run_index.folders(root)
+    button(shown, "Undo").click().run()
+    assert not shown.exception
+    assert set(run_index.folders(root)) == {"first", "second"}
+    assert "Undo" not in [found.label for found in shown.button]
+
+
+def test_look_at_the_runs_draws_the_table_alone_until_a_state_changes(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[list[run_index.Row]] = []
+    again: list[str] = []
+    monkeypatch.setattr(page_of_runs.st, "session_state", {})
+    monkeypatch.setattr(page_of_runs.st, "rerun", lambda: again.append("the whole page"))
+    monkeypatch.setattr(page_of_runs, "show_table", lambda rows: drawn.append(rows) or [])
+    folder = run_index.find(root, "first")
+    assert folder is not None
+    with folder.worker():
+        (folder.path / runs.RESULT).write_text('{"metrics": {"coverage_90": NaN}}')
+        states = [(row.id, row.state) for row in run_index.rows(root)]
+        for step in (1, 2):
+            folder.heartbeat(step=step)
+            folder.set_state("running")
+            page_of_runs.watch_table(root, states)
+        assert drawn[0] != drawn[1]
+        assert again == []
+    page_of_runs.watch_table(root, states)
+    assert again == ["the whole page"]
+
+
 def test_page_deletes_only_what_is_confirmed(root: Path) -> None:
     shown = page("first")
     button(shown, "Delete").click().run()
@@ -120,9 +154,13 @@ def test_page_opens_the_pages_of_a_run(root: Path) -> None:
     assert shown.query_params["run"] in ("second", ["second"])
 
 
-def test_curves_table_is_in_long_form() -> None:
-    table = run_tables.curves_table({"a": {"elbo": [(0, -1.0), (5, -0.5)]}, "b": {}})
-    assert table.values.tolist() == [["a", "elbo", 0, -1.0], ["a", "elbo", 5, -0.5]]
+def test_curves_are_written_in_long_form() -> None:
+    found = {"a": {"elbo": [(0, -1.0), (5, -0.5)], 'odd,"name': [(1, math.nan)]}, "b": {}}
+    table = pd.read_csv(io.StringIO(run_tables.curves_csv(found.items())))
+    assert table.columns.tolist() == ["run", "metric", "step", "value"]
+    assert table.values.tolist()[:2] == [["a", "elbo", 0, -1.0], ["a", "elbo", 5, -0.5]]
+    assert table.metric[2] == 'odd,"name'
+    assert math.isnan(table.value[2])
 
 
 def test_options_text_names_no_folder() -> None:

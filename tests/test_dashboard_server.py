@@ -17,8 +17,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from tfbdl_dashboard import app, guard, server
 
-from tfbdl import cli, runs
-from tfbdl.errors import OptionsError
+from tfbdl import runs
 from tfbdl.specs import RunSpec
 
 TOKEN = "a token of more than sixteen"
@@ -124,6 +123,13 @@ def test_page_of_another_site_is_refused(served: Served) -> None:
     assert "access-control-allow-origin" not in answer.headers
 
 
+@pytest.mark.parametrize("origin", ["http://[", "http://[::1", "http://[x]", "//]", ""])
+def test_origin_that_is_none_is_refused(served: Served, origin: str) -> None:
+    own = {"Host": f"localhost:{served.port}", "Origin": origin}
+    assert served.get("/", **own).status == 403
+    assert served.connect(**own) == 403
+
+
 def test_every_answer_forbids_what_is_foreign(served: Served) -> None:
     answers = [served.get(path) for path in PAGES]
     answers += [served.get("/", Host="evil.example"), served.get("/", Origin="http://evil.example")]
@@ -186,6 +192,19 @@ def test_token_is_given_once_and_then_a_strict_cookie_does(guarded: Served) -> N
 
 
 @pytest.mark.parametrize(
+    "other",
+    ['theme={"dark": true}', "a,b=1", "expires=1", "=", "a b", 'open="', "\xe4=\xfc",
+     f"{guard.COOKIE}=of-another-port"],
+)  # fmt: skip
+def test_cookie_of_another_server_locks_nobody_out(guarded: Served, other: str) -> None:
+    cookie = guarded.get(f"/?token={TOKEN.replace(' ', '+')}").headers["set-cookie"].split("; ")[0]
+    for given in (f"{other}; {cookie}", f"{cookie};{other}"):
+        assert guarded.get("/", Cookie=given).status == 200
+        assert guarded.connect(Cookie=given) == 101
+    assert guarded.get("/", Cookie=other).status == 401
+
+
+@pytest.mark.parametrize(
     ("path", "target"), [("//evil.example/", "/evil.example/"), ("/\"'<x>", "/%22%27%3Cx%3E")]
 )
 def test_way_on_from_the_token_stays_on_this_server(
@@ -193,44 +212,6 @@ def test_way_on_from_the_token_stays_on_this_server(
 ) -> None:
     answer = guarded.get(f"{path}?token={TOKEN.replace(' ', '+')}")
     assert f'content="0;url={target}"' in answer.body
-
-
-@pytest.mark.parametrize(
-    ("arguments", "variable", "message"),
-    [
-        (["--address", "0.0.0.0"], None, "needs a token: --token-file FILE"),
-        (["--address", "192.0.2.1"], "short", "at least 16 characters"),
-        (["--address", "0.0.0.0"], TOKEN, "Say by which name visitors come: --allowed-host"),
-        (["--address", "example"], TOKEN, "Received: 'example'"),
-    ],
-)
-def test_another_address_is_refused_without_what_it_needs(
-    arguments: list[str],
-    variable: str | None,
-    message: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.delenv(server.TOKEN_VARIABLE, raising=False)
-    if variable is not None:
-        monkeypatch.setenv(server.TOKEN_VARIABLE, variable)
-    monkeypatch.setattr(sys, "argv", ["tfbdl dashboard", *arguments])
-    monkeypatch.setattr(server, "make_app", lambda *_: pytest.fail("it would be served"))
-    from tfbdl_dashboard import __main__
-
-    assert __main__.main() == 2
-    assert message in capsys.readouterr().err
-
-
-def test_token_file_that_is_missing_is_named(tmp_path: Path) -> None:
-    with pytest.raises(OptionsError, match="cannot be read"):
-        server.read_token(tmp_path / "none")
-
-
-def test_hosts_are_those_of_this_machine_the_address_and_the_given_names() -> None:
-    assert server.allowed_hosts("127.0.0.1", ()) == ("127.0.0.1", "localhost")
-    assert server.allowed_hosts("192.0.2.1", ["lab.example"])[2:] == ("192.0.2.1", "lab.example")
-    assert server.allowed_hosts("0.0.0.0", ["lab.example"])[2:] == ("lab.example",)
 
 
 @pytest.mark.parametrize(
@@ -285,25 +266,3 @@ print(sorted({"tensorflow", "keras", "tensorflow_probability"} & set(sys.modules
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.stdout.splitlines()[-1:] == ["[]"], done.stderr
-
-
-def test_command_line_hands_on_what_the_server_takes(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    calls: list[list[str]] = []
-    monkeypatch.setattr(subprocess, "call", lambda command: calls.append(command) or 0)
-    words = ["--port", "8600", "--runs", str(tmp_path)]
-    more = ["--address", "0.0.0.0", "--token-file", str(tmp_path / "token")]
-    more += ["--allowed-host", "a.example", "--allowed-host", "b.example"]
-    assert cli.main(["dashboard", *words]) == 0
-    assert cli.main(["dashboard", *words, *more]) == 0
-    start = [sys.executable, "-m", "tfbdl_dashboard"]
-    assert calls == [[*start, *words], [*start, *words, *more]]
-
-
-def test_command_line_names_the_extra_that_is_missing(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert cli.main(["dashboard"]) == 2
-    assert "pip install 'tfbdl[dashboard]'" in capsys.readouterr().err

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -16,7 +18,7 @@ from tfbdl_dashboard.answers import Answers
 from tfbdl_dashboard.side_process import SideError
 
 from tfbdl import runs
-from tfbdl.serving import presence
+from tfbdl.serving import presence, server, tasks
 from tfbdl.specs import RunSpec
 
 PLUGIN = '''
@@ -201,6 +203,96 @@ def test_process_that_fails_to_start_says_why(
     monkeypatch.setattr(side_process.sys, "executable", str(tmp_path / "none" / "python"))
     with pytest.raises(SideError, match=r"cannot be started: .* 'python'"):
         side.compute("panel", name="squares")
+
+
+class Turns:
+    """A side process of this process, whose task ``hold`` takes until it is let go."""
+
+    def __init__(self, folder: Path) -> None:
+        self.began, self.let_go = threading.Event(), threading.Event()
+        self.ended: list[presence.Presence] = []
+        self.server = server.Server(lambda: self)  # type: ignore[arg-type, return-value]
+        self.found = presence.announce(folder, self.server.port, self.server.token)
+        self.server.start()
+
+    def job(self) -> dict[str, Any]:
+        found = side_process.health(self.found)
+        assert found is not None
+        return dict(found.get("job", {}))
+
+    def end(self, found: presence.Presence) -> None:
+        self.ended.append(found)
+        self.let_go.set()
+
+
+def hold(turns: Turns, arguments: Mapping[str, Any]) -> dict[str, int]:
+    turns.began.set()
+    assert turns.let_go.wait(20)
+    return {"x": 1}
+
+
+def at_once(turns: Turns, arguments: Mapping[str, Any]) -> dict[str, int]:
+    return {"x": 2}
+
+
+def until(fulfilled: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not fulfilled():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Turns]:
+    monkeypatch.setenv(state.RUNS_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(tasks, "TASKS", {"hold": hold, "at_once": at_once})
+    monkeypatch.setattr(side, "LOOK", 0.05)
+    made = Turns(tmp_path)
+    monkeypatch.setattr(side_process, "end", made.end)
+    yield made
+    made.let_go.set()
+    made.server.close()
+
+
+def test_request_that_waits_for_its_turn_ends_nothing(turns: Turns) -> None:
+    first = side._Request("hold", None, {}, 20.0)
+    first.start()
+    assert turns.began.wait(20)
+    second = side._Request("at_once", None, {}, 0.2)
+    second.start()
+    second.wait(0.6)  # three times what it may take itself
+    assert (second.is_done, turns.ended) == (False, [])
+    turns.let_go.set()
+    assert [r.answer()["x"].tolist() for r in (first, second)] == [1, 2]
+    assert turns.ended == []
+
+
+def test_computation_that_takes_too_long_in_its_turn_ends_the_process(turns: Turns) -> None:
+    with pytest.raises(SideError, match=r"took longer than 0\.2 seconds"):
+        side.compute("hold", timeout=0.2)
+    assert turns.ended == [turns.found]
+
+
+def test_endless_computation_that_nobody_waits_for_does_not_hold_up_others(turns: Turns) -> None:
+    left = side._Request("hold", None, {}, 20.0)
+    left.start()
+    assert turns.began.wait(20)
+    left.abandon()
+    assert side.compute("at_once", timeout=0.2)["x"].tolist() == 2  # by the next process
+    assert turns.ended == [turns.found]
+
+
+def test_health_names_the_request_at_work_and_whether_anyone_waits_for_it(turns: Turns) -> None:
+    request = side._Request("hold", None, {}, 20.0)
+    request.start()
+    assert turns.began.wait(20)
+    first = turns.job()
+    assert (first["id"], first["wanted"]) == (request._id, True)
+    assert first["seconds"] < turns.job()["seconds"] < 20
+    request.abandon()
+    until(lambda: not turns.job()["wanted"])
+    turns.let_go.set()
+    until(lambda: turns.job() == {})
 
 
 def test_answers_are_kept_and_forgotten_by_number_and_size() -> None:

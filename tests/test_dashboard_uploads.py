@@ -6,17 +6,23 @@ import hashlib
 import io
 import pickle
 import stat
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from tfbdl_dashboard import column_checks, text_tables, uploads
-from tfbdl_dashboard.column_checks import Finding
+from tfbdl_dashboard import text_tables, uploads
+from tfbdl_datasets.config import FileOptions
+from tfbdl_datasets.files import file
 
 from tfbdl.errors import DataError
+from tfbdl.runs import RunFolder
+from tfbdl.specs import RunSpec
 
 TABLE = "size,rooms,price\n50,2,100.5\n70,3,140.25\n90,4,180.0\n"
 
@@ -48,6 +54,12 @@ def parquet(frame: pd.DataFrame, **options: Any) -> bytes:
     return stream.getvalue()
 
 
+def parquet_of(table: pa.Table, **options: Any) -> bytes:
+    stream = io.BytesIO()
+    pq.write_table(table, stream, **options)
+    return stream.getvalue()
+
+
 def refusal(content: bytes, name: str = "data.csv") -> str:
     with pytest.raises(DataError) as raised:
         uploads.inspect(content, name)
@@ -73,6 +85,21 @@ def test_separator_inside_quotes_and_a_byte_order_mark_do_no_harm() -> None:
     assert dict(found.columns[0].counts) == {"a; b, c": 1, "d": 1}
 
 
+def test_names_of_columns_lose_the_spaces_around_them_as_in_a_run(tmp_path: Path) -> None:
+    text = "id ,size,price \n1,50,100.5\n2,70,140.25\n"
+    (tmp_path / "a.csv").write_text(text)
+    frame = pd.DataFrame({"id ": [1, 2], "size": [50, 70], "price ": [100.5, 140.25]})
+    frame.to_parquet(tmp_path / "a.parquet")
+    for name in ("a.csv", "a.parquet"):
+        found = uploads.inspect((tmp_path / name).read_bytes())
+        assert [column.name for column in found.columns] == ["id", "size", "price"]
+        assert found.head is not None
+        assert list(found.head) == ["id", "size", "price"]
+        read = file(FileOptions(path=str(tmp_path / name), features=("size", "id")))
+        assert read.info.feature_names == ("size", "id")
+        assert read.info.target_names == ("price",)
+
+
 def test_parquet_and_arrays_are_known_by_their_contents() -> None:
     frame = pd.DataFrame({"a": [1.0, np.nan], "b": ["x", "y"]})
     table = uploads.inspect(parquet(frame), "a.csv")
@@ -83,7 +110,12 @@ def test_parquet_and_arrays_are_known_by_their_contents() -> None:
     assert (arrays.suffix, arrays.rows) == ("npz", 3)
     by_name = {check.name: check for check in arrays.arrays}
     assert (by_name["x"].shape, by_name["x"].missing, by_name["x"].infinite) == ((3, 2), 1, 1)
-    assert by_name["y"].classes == 2
+    assert by_name["y"].column is not None
+    assert by_name["y"].column.distinct == 2
+    assert by_name["y"].head is not None
+    assert by_name["y"].head["y"].tolist() == [0, 1, 1]
+    assert by_name["x"].head is not None
+    assert by_name["x"].head["x[0]"].tolist() == [1.0, 2.0, 3.0]
     assert by_name["x"].used
     assert not by_name["other"].used
 
@@ -149,6 +181,23 @@ def test_models_code_and_other_files_are_refused_by_name_of_what_they_are(
         (npz(x=np.zeros((3, 1)), y=np.zeros(2)), "Expected equally many rows"),
         (npz(x=np.zeros(3))[:60], "no whole npz file"),
         (npz(x=np.zeros((0, 2))), "Expected rows"),
+        (npz(x=np.zeros((4, 0))), "x has the shape (4, 0). Expected rows"),
+        (
+            npz(x=np.zeros((9, 3)), y=np.zeros(9), x_test=np.zeros((5, 4)), y_test=np.zeros(5)),
+            "x has the shape (9, 3), and x_test (5, 4). Expected rows of one form",
+        ),
+        (
+            npz(x=np.zeros((9, 3)), y=np.zeros(9), y_test=np.zeros(9)),
+            "There is an array y_test, and no x_test",
+        ),
+        (
+            npz(x=np.zeros((9, 3)), x_test=np.zeros((9, 3)), y_test=np.zeros(9)),
+            "There is an array y_test, and no y.",
+        ),
+        (
+            npz(x=np.zeros((9, 3)), y=np.zeros(9), sample_weight=np.ones((9, 1))),
+            "sample_weight has the shape (9, 1). Expected one for each row",
+        ),
     ],
 )
 def test_arrays_that_are_none_or_do_not_fit_are_refused(content: bytes, said: str) -> None:
@@ -185,6 +234,20 @@ def test_parquet_is_held_against_the_limits_before_its_rows_are_read(
     assert "no rows" in refusal(parquet(pd.DataFrame({"a": np.zeros(0)})))
     long = pd.DataFrame({"a": [1.0, 2.0], "b": ["x" * 5000, "y"]})
     assert "a text of 5,000 bytes" in refusal(parquet(long))
+    for blob in (b"x", b"y" * 100):
+        columns = {"a": [1.0, 2.0], "b": [blob, blob]}
+        assert "'b' holds binary. Expected numbers" in refusal(parquet(pd.DataFrame(columns)))
+    fixed = pa.table({"a": [1.0, 2.0], "b": pa.array([b"abc", b"def"], pa.binary(3))})
+    assert "'b' holds fixed_size_binary[3]. Expected numbers" in refusal(parquet_of(fixed))
+    for kind in (pa.string_view(), pa.dictionary(pa.int32(), pa.string())):
+        texts = pa.array(["x" * 5000, "y"]).cast(kind)
+        table = parquet_of(pa.table({"a": [1.0, 2.0], "b": texts}))
+        assert "a text of 5,000 bytes" in refusal(table)
+    monkeypatch.setattr(uploads, "_MAX_UNPACKED", 2**20)
+    zeros = pa.table({"a": np.zeros(2**18)})
+    grown = parquet_of(zeros, use_dictionary=False, compression="zstd")
+    assert len(grown) < 2**14
+    assert "takes 2 MB once it is unpacked. Expected at most 1 MB" in refusal(grown)
     monkeypatch.setattr(uploads, "_MAX_TEXT_BYTES", 10_000)
     repeated = pd.DataFrame({"a": np.zeros(1000), "b": ["x" * 50] * 1000})
     assert "The texts of the column 'b'" in refusal(parquet(repeated))
@@ -215,86 +278,24 @@ def test_upload_is_kept_under_its_digest_for_the_owner_alone(tmp_path: Path) -> 
     assert [item.name for item in path.parent.iterdir()] == [path.name]
 
 
+def test_only_old_uploads_that_no_run_names_are_removed(tmp_path: Path) -> None:
+    def kept(text: str) -> Path:
+        return uploads.keep(tmp_path, text.encode(), "csv")
+
+    named, archived, _, strange = (kept(f"a\n{i}\n") for i in range(4))
+    strange = strange.rename(strange.with_name("notes.csv"))
+    for path, folder in ((named, "first"), (archived, ".archive/second")):
+        spec = RunSpec(model="gmm", data=str(path))
+        RunFolder(tmp_path / folder).create().write_spec(spec)
+    now = time.time()
+    assert uploads.tidy(tmp_path, now + 3600) == 0
+    assert uploads.tidy(tmp_path, now + 25 * 3600) == 1
+    assert set((tmp_path / uploads.FOLDER).iterdir()) == {named, archived, strange}
+    assert uploads.tidy(tmp_path / "none") == 0
+
+
 def test_kept_upload_has_a_short_name_to_be_shown(tmp_path: Path) -> None:
     path = uploads.keep(tmp_path, TABLE.encode(), "csv")
     assert uploads.data_label(str(path)) == f"upload {path.name[:8]}.csv"
     assert uploads.data_label("/home/me/houses.csv") == "houses.csv"
     assert uploads.data_label("diabetes") == "diabetes"
-
-
-FRAME = pd.DataFrame(
-    {
-        "good": [0.5, 1.5, 2.5, 3.5],
-        "gap": [0.5, np.nan, np.nan, 1.0],
-        "over": [0.5, 1.0, np.inf, 2.0],
-        "town": ["a", "b", "a", "a"],
-        "same": [1, 1, 1, 1],
-        "price": ["1,5", "2,5", "3,5", "4,5"],
-        "grade": [1, 3, 3, 1],
-    }
-)
-
-
-def levels(target: list[str], features: list[str], **options: Any) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {"error": [], "warning": [], "info": []}
-    checks = column_checks.check_columns(FRAME)
-    for finding in column_checks.findings(
-        checks, rows=len(FRAME), target=target, features=features, **options
-    ):
-        found[finding.level].append(finding.text)
-    return found
-
-
-def test_gaps_and_infinite_values_are_named_with_their_first_row() -> None:
-    found = levels(["good"], ["gap", "over"])
-    assert "'gap' has no value in 2 rows, the first is row 2" in found["error"][0]
-    assert "'over' is infinite in 1 row, the first is row 3" in found["error"][1]
-    assert levels(["good"], ["gap"], missing_allowed=True)["error"] == []
-
-
-def test_texts_as_features_are_refused_and_decimal_commas_are_seen() -> None:
-    found = levels(["good"], ["town", "price"])
-    assert "'town' holds text, for example 'a'" in found["error"][0]
-    assert "points in place of commas" in found["error"][1]
-    assert levels(["good"], ["same"])["warning"][0].startswith("'same' holds one value")
-    assert "No column is left" in levels(["good"], [])["error"][0]
-
-
-def test_target_is_counted_as_classes_or_taken_as_a_number_as_a_run_does() -> None:
-    assert levels(["good"], ["same"])["info"] == ["'good' is taken as a number: a regression."]
-    said = levels(["grade"], ["good"])["info"][0]
-    assert "'grade' is taken as classes: 4, namely 1 (2 rows), 3 (2 rows)" in said
-    assert "2 of them occur in no row" in said
-    assert levels(["town"], ["good"])["error"] == []
-    assert (
-        "Expected numbers for a regression"
-        in levels(["town"], ["good"], task="regression")["error"][0]
-    )
-    assert "one value in all rows" in levels(["same"], ["good"])["error"][0]
-
-
-@pytest.mark.parametrize(
-    ("values", "task"),
-    [
-        ([0.5, 1.5], "regression"),
-        ([0, 1], "classification"),
-        ([0, 999], "classification"),
-        ([0, 1000], "regression"),
-        (["a", "b"], "classification"),
-        ([True, False], "classification"),
-    ],
-)
-def test_task_of_a_target_is_the_one_that_a_run_finds(values: list[Any], task: str) -> None:
-    check = column_checks.check_columns(pd.DataFrame({"y": values}))[0]
-    assert column_checks.target_task(check, len(values)) == task
-
-
-def test_labels_below_zero_are_refused_unless_they_are_numbers() -> None:
-    frame = pd.DataFrame({"x": [0.0, 1.0], "y": [-1, 1]})
-    checks = column_checks.check_columns(frame)
-
-    def said(task: str | None) -> list[Finding]:
-        return column_checks.findings(checks, rows=2, target=["y"], features=["x"], task=task)
-
-    assert said(None)[0].level == "error"
-    assert [finding.level for finding in said("regression")] == ["info"]

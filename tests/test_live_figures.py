@@ -7,11 +7,14 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 import pytest
+from tfbdl_engines.config import VariationalOptions
+from tfbdl_engines.variational import Variational
 
 import tfbdl
 from tfbdl import metric_names, random
 from tfbdl.inference import driver
 from tfbdl.inference.driver import Seldom
+from tfbdl.protocols import Context
 
 
 def network(posterior: str = "mean_field", prior: str = "normal") -> tfbdl.BayesianNetwork:
@@ -72,6 +75,52 @@ def test_run_tells_the_kl_of_layers_and_trains_the_same_bits(
     assert loud.history["loss"] == still.history["loss"]
     for name, value in loud.posterior.mean().items():
         np.testing.assert_array_equal(value, still.posterior.mean()[name])
+
+
+class OneWeight:
+    """A model whose KL is its only weight; each epoch adds one to it."""
+
+    def __init__(self) -> None:
+        self.weight, self.stop_training, self.kl_weight = 0.0, False, 1.0
+
+    def kl_figures(self) -> dict[str, float]:
+        return {"first": self.weight}
+
+    def get_weights(self) -> list[np.ndarray]:
+        return [np.array(self.weight)]
+
+    def set_weights(self, values: list[np.ndarray]) -> None:
+        self.weight = float(values[0])
+
+    def train(self, losses: list[float], callbacks: keras.callbacks.CallbackList) -> None:
+        callbacks.on_train_begin()
+        for epoch, loss in enumerate(losses):
+            callbacks.on_epoch_begin(epoch)
+            self.weight += 1.0
+            callbacks.on_epoch_end(epoch, {"loss": loss})
+            if self.stop_training:
+                break
+        callbacks.on_train_end()
+
+
+@pytest.mark.parametrize(
+    ("patience", "losses", "kept", "step"),
+    [(None, [3.0, 2.0], 2.0, 8), (2, [3.0, 1.0, 2.0, 2.5, 2.0], 2.0, 16)],
+)
+def test_last_kl_of_layers_is_that_of_the_weights_that_are_kept(
+    patience: int | None, losses: list[float], kept: float, step: int
+) -> None:
+    told: list[Mapping[str, float]] = []
+    engine = Variational(VariationalOptions(epochs=5, patience=patience))
+    context = Context(seed=0, on_step=told.append)
+    model = OneWeight()
+    callbacks = engine._callbacks(context, 4, len(losses), False)
+    model.train(losses, keras.callbacks.CallbackList(callbacks, model=model))
+    assert model.weight == kept
+    # an epoch takes no time here, so that none but the last is told
+    assert [m for m in told if "kl.first" in m] == [
+        {"step": step, "steps": 4 * len(losses), "kl.first": kept}
+    ]
 
 
 def test_costly_figure_takes_a_fiftieth_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -110,6 +110,26 @@ def test_a_posterior_without_spread_is_refused() -> None:
         pruning(fit_of(Y, posterior="delta"), PruningControls())
 
 
+def test_densities_are_of_weights_alone() -> None:
+    alone, beside = fit_of(Y), fit_of(Y)
+    whole = beside.posterior
+
+    class WithScale:
+        """Another site that was sampled too, far from all weights."""
+
+        mean, stddev = whole.mean, whole.stddev
+
+        def sample(self, n: int, seed: int) -> dict[str, np.ndarray]:
+            return {**whole.sample(n, seed=seed), "likelihood.scale": np.full((n, 5000), 50.0)}
+
+    for weight, value in zip(beside.model.variables, alone.model.variables, strict=True):
+        weight.assign(value)
+    beside.posterior = WithScale()
+    expected, said = densities(alone, None), densities(beside, None)
+    np.testing.assert_array_equal(said["value"], expected["value"])
+    np.testing.assert_allclose(said["density"], expected["density"], rtol=1e-6)
+
+
 def test_densities_are_those_of_the_prior_and_of_the_posterior(fit: Fit) -> None:
     said = densities(fit, None)
     curves = dict(zip(said["curve"], said["density"], strict=True))

@@ -122,10 +122,18 @@ def test_draw_paths_follow_a_chain_through_two_coordinates() -> None:
     fixed = np.ones((3, 40))
     fit = chain_fit(Posterior({"w": w, "fixed": fixed, "s": rng.normal(size=(3, 40))}))
     said = paths.draw_paths(fit, DrawPathControls(chain=1, length=0.5, first=1, second=2))
-    assert said["coordinate"].tolist() == ["w[0]", "w[1]", "s[0]"]
+    assert said["coordinate"].tolist() == ["w[0]", "w[1]", "s"]
     np.testing.assert_array_equal(said["path"][:, 0], w[1, :20, 1])
     np.testing.assert_array_equal(said["point"][:, 0], w[..., 1].ravel())
     assert (int(said["length"]), int(said["draws"])) == (20, 40)
+
+
+def test_coordinates_of_a_path_are_named_by_their_index_and_never_the_same() -> None:
+    w = np.random.default_rng(0).normal(size=(2, 30, 3, 2))
+    fit = chain_fit(Posterior({"w": w}))
+    said = paths.draw_paths(fit, DrawPathControls(first=5, second=5))
+    assert said["axis"].tolist() == ["w[2, 1]", "w[0, 0]"]
+    np.testing.assert_array_equal(said["point"], w[:, :, [2, 0], [1, 0]].reshape(-1, 2))
 
 
 def test_a_posterior_that_is_no_chain_is_refused() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy import stats
+from tfbdl_mixture import steps_shown
 from tfbdl_mixture.panel import StepControls
 from tfbdl_mixture.steps_shown import ellipses, responsibilities
 
@@ -60,12 +61,16 @@ def test_a_step_is_bishops_by_scipy(gmm: Fit, step: int) -> None:
     assert now["value"][step] == pytest.approx(np.log(density.sum(axis=1)).sum(), rel=1e-6)
 
 
-def test_a_random_start_is_another_climb_and_the_run_stays_as_it_was(gmm: Fit) -> None:
+def test_a_random_start_is_another_climb_and_the_run_stays_as_it_was(
+    gmm: Fit, monkeypatch: pytest.MonkeyPatch
+) -> None:
     means = gmm.model.means_.copy()
     one, other = (at(gmm, 0, start="random", seed=seed) for seed in (0, 1))
     assert not np.allclose(one["mean"], other["mean"])
     assert (np.diff(one["value"]) > -1e-6).all()
     np.testing.assert_array_equal(gmm.model.means_, means)
+    monkeypatch.setattr(steps_shown, "Climb", None)  # another would be compiled anew
+    assert bool(at(gmm, 0, start="random", seed=2)["climbs"])
 
 
 def test_a_step_beyond_the_last_is_the_last(gmm: Fit) -> None:
@@ -91,7 +96,7 @@ def test_bounds_are_those_of_the_run_and_weights_die_out(name: str) -> None:
     assert (said["weight"][-1] < 0.01).sum() > (said["weight"][0] < 0.01).sum()
 
 
-def test_draws_of_a_gibbs_sampler_are_shown_as_they_are() -> None:
+def test_draws_of_a_gibbs_sampler_are_shown_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     options = {"warmup": 5, "draws": 12, "chains": 2}
     fit = fit_of("dp_mixture", engine="gibbs", engine_options=options)
     said = at(fit, 7)
@@ -99,7 +104,14 @@ def test_draws_of_a_gibbs_sampler_are_shown_as_they_are() -> None:
     np.testing.assert_array_equal(said["share"].argmax(axis=1), z[7])
     np.testing.assert_array_equal(said["value"], [len(np.unique(draw)) for draw in z])
     label = int(z[7][0])
-    np.testing.assert_allclose(said["mean"][label], X[z[7] == label].mean(axis=0))
+    rows = X[z[7] == label]
+    np.testing.assert_allclose(said["mean"][label], rows.mean(axis=0))
+    edge = said["ellipse"][label, 1] - rows.mean(axis=0)
+    inverse = np.linalg.inv(np.cov(rows.T, ddof=0))
+    np.testing.assert_allclose(np.einsum("ni,ij,nj->n", edge, inverse, edge), 4.0)
+    # which start and seed are chosen is nothing to draws: they are kept once
+    monkeypatch.setattr(steps_shown, "_draws_of", None)
+    assert not bool(at(fit, 3, start="random", seed=5)["climbs"])
 
 
 def test_principal_axes_have_the_variances_of_a_principal_component_analysis(gmm: Fit) -> None:

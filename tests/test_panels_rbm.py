@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.special import expit
+from tfbdl_rbm import energy
 from tfbdl_rbm.filters_shown import filters
 from tfbdl_rbm.model import RBM
 from tfbdl_rbm.panel import FilterControls
@@ -54,6 +55,16 @@ def test_fantasies_are_means_of_visible_units_and_change_with_the_steps() -> Non
     assert start.shape == (20, 4)
     assert not np.allclose(start, later)
     assert ((later > 0) & (later < 1)).all()
+
+
+def test_chains_of_another_seed_are_others_and_are_not_traced_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fit = fit_of()
+    first = filters(fit, FilterControls(seed=0))
+    monkeypatch.setattr(energy, "gibbs_step", None)  # tracing would call it
+    second = filters(fit, FilterControls(seed=1))
+    assert not np.allclose(first["free_energy"], second["free_energy"])
 
 
 def test_activations_are_those_of_the_rows() -> None:

@@ -18,7 +18,8 @@ from tfbdl.serving import marginals
 from tfbdl.serving.predictions import prediction_sets, predictions
 from tfbdl.serving.prior_and_posterior import FLAT, NOT_APART, prior_draws
 from tfbdl.serving.prior_density import prior_density
-from tfbdl.serving.slide import distance, slide
+from tfbdl.serving.rows import training_inputs
+from tfbdl.serving.slide import Neighbours, slide
 
 ALPHA, BETA = 4.0, 25.0
 
@@ -204,8 +205,9 @@ def test_prior_draws_say_what_is_flat_or_not_apart() -> None:
 def test_prior_draws_refuse_what_is_not_there(linear: One) -> None:
     with pytest.raises(OptionsError, match="Did you mean 'weights'"):
         prior_draws(linear, {"run": "r", "elements": ["weigths[0]"]})
-    with pytest.raises(OptionsError, match=r"has the shape \[3\]"):
-        prior_draws(linear, {"run": "r", "elements": ["weights[3]"]})
+    for label in ("weights[3]", "weights[,]", "weights[1 2]", "weights[ ]"):
+        with pytest.raises(OptionsError, match=r"has the shape \[3\]"):
+            prior_draws(linear, {"run": "r", "elements": [label]})
     with pytest.raises(OptionsError, match="At most 24"):
         prior_draws(linear, {"run": "r", "elements": ["weights[0]"] * 25})
 
@@ -358,8 +360,28 @@ def test_distance_is_to_the_nearest_training_row_in_standard_deviations() -> Non
     expected = [
         min(np.sqrt(np.mean(((row.reshape(-1) - other) / sd) ** 2)) for other in flat) for row in x
     ]
-    np.testing.assert_allclose(distance(x, train), expected, rtol=1e-6)
-    assert distance(train[3:4], train)[0] == pytest.approx(0.0, abs=1e-6)
+    near = Neighbours.of(train)
+    np.testing.assert_allclose(near.distance(x), expected, rtol=1e-6)
+    assert near.distance(train[3:4])[0] == 0.0
+
+
+def test_slide_keeps_the_standardised_training_rows(
+    linear: One, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = slide(linear, {"run": "r", "direction": "noise", "row": 0})
+    monkeypatch.setattr(Neighbours, "of", None)  # is not asked for again
+    second = slide(linear, {"run": "r", "direction": "noise", "row": 1})
+    assert first["distance"][0] != second["distance"][0]
+
+
+def test_training_inputs_are_as_many_rows_as_their_numbers_allow() -> None:
+    x = np.arange(600.0).reshape(100, 2, 3)
+    data = as_dataset((x, np.zeros(100)))
+    assert training_inputs(data).shape == (100, 2, 3)
+    kept = training_inputs(data, most_numbers=300)
+    assert kept[:, 0, 0].tolist() == list(range(0, 600, 12))
+    assert len(training_inputs(data, most=7)) == 7
+    assert len(training_inputs(data, most_numbers=2)) == 1
 
 
 @pytest.mark.parametrize(

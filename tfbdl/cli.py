@@ -235,6 +235,8 @@ def serve(
     from . import api
 
     api.serve(folder, idle=idle, port=port)
+    sys.stdout.flush()
+    os._exit(0)  # it is found no more; the interpreter's own end, with TensorFlow, takes seconds
 
 
 @app.command()
@@ -249,7 +251,8 @@ def dashboard(
         typer.Option(help="What every visitor must know. Default: TFBDL_DASHBOARD_TOKEN."),
     ] = None,
     allowed_host: Annotated[
-        list[str] | None, typer.Option(help="A further name to answer to; may be repeated.")
+        list[str] | None,
+        typer.Option(help="A further name to answer to; may be repeated, and needs a token."),
     ] = None,
 ) -> None:
     """Start runs, watch them and look at what they found, in a browser on this machine."""

@@ -23,6 +23,7 @@ import xarray as xr
 from arviz_stats.base import array_stats
 
 from .errors import DataError, OptionsError
+from .labels import label_of
 
 __all__ = [
     "ess_bulk",
@@ -95,6 +96,23 @@ def mcse_mean(x: Any) -> np.ndarray:
     return _each(lambda v: array_stats.mcse(v, chain_axis=0, draw_axis=1, method="mean"), x)
 
 
+def bfmi(energy: np.ndarray) -> np.ndarray:
+    """E-BFMI of each chain: mean squared change of the energy over its variance.
+
+    Args:
+        energy: ``[chain, draw]``, at least two draws.
+
+    Returns:
+        ``[chain]``; NaN for a chain whose energy does not change.
+
+    References:
+        Betancourt 2016, "Diagnosing suboptimal cotangent disintegrations".
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = array_stats.bfmi(np.asarray(energy, np.float64), chain_axis=0, draw_axis=1)
+    return np.asarray(found)
+
+
 def hdi(x: Any, prob: float = 0.9) -> np.ndarray:
     """The shortest interval that holds ``prob`` of the draws of each element.
 
@@ -143,7 +161,7 @@ def summary(
         size = int(np.prod(values.shape[2:]))
         if len(index) < size:
             notes.append(f"{name}: {len(index):,} of {size:,} elements, evenly spaced.")
-        rows += [_label(name, values, i) for i in index]
+        rows += [label_of(name, np.unravel_index(i, values.shape[2:])) for i in index]
         parts += _statistics(values, index, hdi_prob)
     columns = ("mean", "sd", "hdi_low", "hdi_high", "ess_bulk", "ess_tail", "r_hat")
     frame = pd.DataFrame(
@@ -184,7 +202,7 @@ def verdicts(
         )
     for name, values in sites.items():
         index = _selected(values, max_elements)
-        labels = [_label(name, values, i) for i in index]
+        labels = [label_of(name, np.unravel_index(i, values.shape[2:])) for i in index]
         parts = list(_statistics(values, index, 0.9))
         if parts:
             table = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
@@ -334,12 +352,11 @@ def _sampler_verdicts(stats: Mapping[str, np.ndarray]) -> list[str]:
             "curvature; raise target_accept or reparameterise"
         )
     if "energy" in stats and stats["energy"].shape[1] > 1:
-        energy = stats["energy"].astype("float64")
-        with np.errstate(invalid="ignore", divide="ignore"):
-            bfmi = array_stats.bfmi(energy, chain_axis=0, draw_axis=1)
-        if (bfmi < BFMI_LIMIT).any():
+        by_chain = bfmi(stats["energy"])
+        if (by_chain < BFMI_LIMIT).any():
+            worst = int(np.nanargmin(by_chain))
             found.append(
-                f"E-BFMI {np.nanmin(bfmi):.2f} < {BFMI_LIMIT} in chain {int(np.nanargmin(bfmi))}: "
+                f"E-BFMI {by_chain[worst]:.2f} < {BFMI_LIMIT} in chain {worst}: "
                 "the tails are explored slowly; reparameterise"
             )
     if "reached_max_treedepth" in stats and (share := np.mean(stats["reached_max_treedepth"])):
@@ -361,13 +378,6 @@ def _selected(values: np.ndarray, max_elements: int) -> np.ndarray:
     if size <= max_elements:
         return np.arange(size)
     return np.arange(max_elements) * size // max_elements
-
-
-def _label(name: str, values: np.ndarray, element: int) -> str:
-    if values.ndim == 2:
-        return name
-    where = np.unravel_index(element, values.shape[2:])
-    return f"{name}[{', '.join(str(int(i)) for i in where)}]"
 
 
 def _with_chains(name: str, x: Any) -> np.ndarray:

@@ -6,8 +6,30 @@ import difflib
 import re
 from collections.abc import Iterable
 
-_QUOTED_PATH = re.compile(r"""(?<=['"])(?:[A-Za-z]:)?[\\/][^'"\n]*[\\/](?=[^'"\n]*['"])""")
-_PATH = re.compile(r"(?<![\w.:/\\<-])(?:[A-Za-z]:\\|~?/(?=[\w.~]))(?:[^\s'\"<>|:\\/]+[\\/])+")
+_QUOTED_PATH = re.compile(
+    r"""(?<=['"])(?:(?i:file:)|[A-Za-z]:|~[\w.-]*)?[\\/][^'"\n]*[\\/](?=[^'"\n]*['"])"""
+)
+_WORD = r"""[^\s'"<>|:\\/]+"""
+_PATH = re.compile(
+    rf"""
+    (?<![\w./\\-])      # neither within a word nor within another path
+    (?!(?<=:)//(?!/))   # nor the host of an address such as https://
+    (?:
+        ~[A-Za-z_][\w.-]*[\\/]+                                          # ~ada/
+        |
+        (?: (?i:file):/+ | [A-Za-z]:[\\/]+ | \\{{2,}}(?=[\w.?]) | ~?/+(?=[\w.~]) )
+        (?:
+            (?i:home|users)[\\/]+{_WORD}(?:(?<![,;.])[ ]{_WORD}){{0,2}}[\\/]+  # ada de souza/
+            |
+            {_WORD}[\\/]+
+        )
+    )
+    (?:{_WORD}(?:(?<![,;.])[ ](?=[A-Z0-9(]){_WORD}){{0,3}}[\\/]+)*          # My Data/
+    """,
+    re.VERBOSE,
+)
+"""A path to its last part. In one that is not quoted a space ends it, unless it stands in what
+follows the folder of the users, or before a capital letter or a figure."""
 
 
 class TfbdlError(Exception):

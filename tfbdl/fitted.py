@@ -96,7 +96,8 @@ class Fit:
                 "tfbdl.resume(dir, model=..., data=...) or tfbdl.fit with the object again."
             )
         if self.info is not None and self.info.x_shape is not None:
-            x, _ = check_like(self.info, _gathered(x).x if _is_batched(x) else x)
+            rows = _gathered(x).x if _is_batched(x) else x
+            x, _ = check_like(self.info, rows, allow_nan=self._takes_nan)
         in_closed_form = getattr(self.posterior, "predictive", None)
         if in_closed_form is not None:
             return in_closed_form(x)
@@ -142,7 +143,14 @@ class Fit:
             if rows.sample_weight is not None:
                 raise DataError("evaluate counts each row once. Received: a sample_weight.")
             data = rows.x if rows.x_test is None else rows.x_test
-        return data if self.info is None else check_like(self.info, data)[0]
+        if self.info is None:
+            return data
+        return check_like(self.info, data, allow_nan=self._takes_nan)[0]
+
+    @property
+    def _takes_nan(self) -> bool:
+        """Whether NaN stands for a value that the model can do without."""
+        return bool(getattr(self.model, "missing_values", False))
 
     def _rows(self, data: Any) -> tuple[Any, Any]:
         """The inputs and targets to score, with the labels of training."""

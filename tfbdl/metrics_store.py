@@ -6,6 +6,7 @@ import math
 import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -221,10 +222,11 @@ def _reading(path: Path, read: Callable[[sqlite3.Connection], None]) -> None:
     closed = not path.with_name(path.name + "-wal").exists()
     # In a folder without permission to write, WAL is readable only as a file that cannot change.
     for uri in (address, f"{address}&immutable=1") if closed else (address,):
-        connection = sqlite3.connect(uri, uri=True, timeout=10.0, isolation_level=None)
         try:
-            connection.execute("BEGIN")
-            read(connection)
+            # the file may be gone by now, or may not be opened
+            with closing(sqlite3.connect(uri, uri=True, timeout=10.0, isolation_level=None)) as one:
+                one.execute("BEGIN")
+                read(one)
         except sqlite3.OperationalError as error:
             failure: sqlite3.Error = error
             if "no such table" in str(error):
@@ -233,6 +235,4 @@ def _reading(path: Path, read: Callable[[sqlite3.Connection], None]) -> None:
             failure = error
         else:
             return
-        finally:
-            connection.close()
     raise RunError(f"The metrics in {path} cannot be read: {failure}.") from failure

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -153,8 +154,17 @@ class RunFolder:
 
     # How it stands
 
-    def set_state(self, state: State, message: str = "") -> None:
-        """Write ``status.json`` as this process."""
+    def set_state(self, state: State, message: str = "", *, keep_step: bool = False) -> None:
+        """Write ``status.json`` as this process.
+
+        Args:
+            state: How the run stands.
+            message: Why, in words.
+            keep_step: Take over how far another process has written that the run is.
+        """
+        if keep_step:
+            written = self.status()
+            self._progress.reached(written.step, written.steps)
         self._last_heartbeat = time.monotonic()
         write_status(self.path / STATUS, state, message, self._progress)
 
@@ -296,13 +306,24 @@ class RunFolder:
 
 
 def list_runs(root: str | Path) -> list[RunFolder]:
-    """The runs directly under ``root``, the latest first; a missing ``root`` has none."""
+    """The runs directly under ``root``, the latest first; a missing ``root`` has none.
+
+    Hidden folders are none, and neither is one that is removed meanwhile.
+    """
     root = Path(root)
     if not root.is_dir():
         return []
-    runs = [(entry / RUN, RunFolder(entry)) for entry in root.iterdir() if (entry / RUN).is_file()]
-    runs.sort(key=lambda run: (-run[0].stat().st_mtime_ns, run[1].path.name))
-    return [folder for _, folder in runs]
+    found = []
+    for entry in root.iterdir():
+        if entry.name.startswith("."):
+            continue
+        try:
+            about = (entry / RUN).stat()
+        except OSError:
+            continue
+        if stat.S_ISREG(about.st_mode):
+            found.append((-about.st_mtime_ns, entry.name, RunFolder(entry)))
+    return [folder for *_, folder in sorted(found, key=lambda run: run[:2])]
 
 
 def read_run_file(path: str | Path) -> RunSpec:

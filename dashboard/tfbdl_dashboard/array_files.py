@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import IO
 
 import numpy as np
+import pandas as pd
 
 from tfbdl.errors import DataError
+from tfbdl_dashboard.column_checks import ColumnCheck, check_columns
 
 MAX_BYTES = 500 * 2**20
 """Of all arrays together, uncompressed."""
@@ -18,6 +20,7 @@ MAX_BYTES = 500 * 2**20
 MAX_MEMBERS = 50
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _USED = ("x", "y", "sample_weight", "x_test", "y_test")
+_PREVIEW_ROWS, _PREVIEW_COLUMNS = 20, 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +32,9 @@ class ArrayCheck:
         shape: Of the array.
         dtype: In words of NumPy.
         missing, infinite: How many of its numbers are NaN or infinite.
-        classes: Different values of whole numbers, 0 if it holds other numbers.
         used: Whether a run reads it.
+        head: The first rows of a vector or a matrix that a run reads, else None.
+        column: Of targets that have one value in each row: what there is to know of them.
     """
 
     name: str
@@ -38,8 +42,9 @@ class ArrayCheck:
     dtype: str
     missing: int
     infinite: int
-    classes: int
     used: bool
+    head: pd.DataFrame | None = None
+    column: ColumnCheck | None = None
 
 
 def read_array_file(content: bytes) -> tuple[ArrayCheck, ...]:
@@ -92,16 +97,26 @@ def _check(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> ArrayCheck:
             array = np.lib.format.read_array(stream, allow_pickle=False)
         except ValueError as error:
             raise DataError(f"The array {name!r} cannot be read: {error}.") from None
-    floats = dtype.kind == "f"
+    floats, used = dtype.kind == "f", name in _USED
+    single = name == "y" and math.prod(shape[1:]) == 1 and len(shape) > 0
     return ArrayCheck(
         name=name,
         shape=shape,
         dtype=str(dtype),
         missing=int(np.isnan(array).sum()) if floats else 0,
         infinite=int(np.isinf(array).sum()) if floats else 0,
-        classes=len(np.unique(array)) if dtype.kind in "biuU" else 0,
-        used=name in _USED,
+        used=used,
+        head=_head(name, array) if used and len(shape) in (1, 2) else None,
+        column=check_columns(pd.DataFrame({name: array.reshape(-1)}))[0] if single else None,
     )
+
+
+def _head(name: str, array: np.ndarray) -> pd.DataFrame:
+    """The first rows, the columns named ``x[0]``, ``x[1]``, ...; a vector is one column."""
+    if array.ndim == 1:
+        return pd.DataFrame({name: array[:_PREVIEW_ROWS]})
+    part = array[:_PREVIEW_ROWS, :_PREVIEW_COLUMNS]
+    return pd.DataFrame(part, columns=[f"{name}[{i}]" for i in range(part.shape[1])])
 
 
 def _header(
@@ -135,13 +150,44 @@ def _check_together(checks: dict[str, ArrayCheck]) -> None:
         raise DataError(
             f"There is no array x. Expected x, and y for targets. Received: {', '.join(checks)}."
         )
+    shapes = {name: check.shape for name, check in checks.items() if check.used}
+    for name, shape in shapes.items():
+        if not shape or 0 in shape:
+            raise DataError(
+                f"{name} has the shape {shape}. Expected rows, and a length of at least 1 on each "
+                "axis."
+            )
+    _check_pairs(shapes)
     for first, second in (("x", "y"), ("x", "sample_weight"), ("x_test", "y_test")):
-        if first in checks and second in checks:
-            rows = [checks[name].shape[:1] for name in (first, second)]
-            if rows[0] != rows[1]:
-                raise DataError(
-                    f"{first} has the shape {checks[first].shape}, and {second} "
-                    f"{checks[second].shape}. Expected equally many rows."
-                )
-    if not checks["x"].shape or checks["x"].shape[0] == 0:
-        raise DataError(f"x has the shape {checks['x'].shape}. Expected rows.")
+        if first in shapes and second in shapes and shapes[first][0] != shapes[second][0]:
+            raise DataError(
+                f"{first} has the shape {shapes[first]}, and {second} {shapes[second]}. "
+                "Expected equally many rows."
+            )
+    for first, second in (("x", "x_test"), ("y", "y_test")):
+        if second in shapes and not _alike(shapes[first], shapes[second]):
+            raise DataError(
+                f"{first} has the shape {shapes[first]}, and {second} {shapes[second]}. "
+                "Expected rows of one form."
+            )
+    if len(shapes.get("sample_weight", (0,))) != 1:
+        raise DataError(
+            f"sample_weight has the shape {shapes['sample_weight']}. Expected one for each row."
+        )
+
+
+def _check_pairs(shapes: dict[str, tuple[int, ...]]) -> None:
+    """What is there must have beside it what a run needs to use it."""
+    needed = {"y_test": ("y", "x_test"), "sample_weight": ("y",)}
+    for name, others in needed.items():
+        lacking = [other for other in others if other not in shapes]
+        if name in shapes and lacking:
+            raise DataError(
+                f"There is an array {name}, and no {' and no '.join(lacking)}. Expected "
+                f"{' and '.join(others)} beside it, or no {name}."
+            )
+
+
+def _alike(training: tuple[int, ...], test: tuple[int, ...]) -> bool:
+    """Whether held-out rows go with those of training; axes between are for the model to judge."""
+    return len(training) == len(test) and training[1:][-1:] == test[1:][-1:]

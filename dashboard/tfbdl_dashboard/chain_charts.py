@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import scipy.stats
 
+from tfbdl import diagnostics
 from tfbdl_dashboard import charts
 
 BINS = 20
@@ -35,6 +36,8 @@ def trace(label: str, values: np.ndarray) -> alt.LayerChart:
 def rank_counts(values: np.ndarray, bins: int = BINS) -> np.ndarray:
     """How many draws of each chain have a rank in each bin of all ranks.
 
+    Equal draws are ranked at random, with the same numbers each time.
+
     Args:
         values: ``[chain, draw]``.
         bins: Of equal width.
@@ -45,8 +48,11 @@ def rank_counts(values: np.ndarray, bins: int = BINS) -> np.ndarray:
     References:
         Vehtari et al. 2021, "Rank-normalization, folding, and localization", section 4.3.
     """
-    ranks = scipy.stats.rankdata(values.reshape(-1), method="ordinal").reshape(values.shape) - 1
-    index = (ranks * bins // values.size).astype(int)
+    flat = values.reshape(-1)
+    among_equals = np.random.default_rng(0).random(flat.size)  # which chain comes first is chance
+    ranks = np.empty(flat.size, np.int64)
+    ranks[np.lexsort((among_equals, flat))] = np.arange(flat.size)
+    index = ranks.reshape(values.shape) * bins // flat.size
     return np.stack([np.bincount(row, minlength=bins) for row in index])
 
 
@@ -131,22 +137,6 @@ def energy(values: np.ndarray) -> alt.LayerChart:
     )
 
 
-def bfmi(values: np.ndarray) -> np.ndarray:
-    """E-BFMI of each chain: mean squared change of the energy over its variance, ``[chain]``.
-
-    Args:
-        values: ``[chain, draw]``, at least two draws.
-
-    Returns:
-        NaN for a chain whose energy does not change.
-    """
-    values = values.astype(np.float64)
-    squares = (np.diff(values, axis=1) ** 2).mean(axis=1)
-    variance = values.var(axis=1, ddof=1)
-    nothing = np.full(len(values), np.nan)
-    return np.divide(squares, variance, out=nothing, where=variance > 0)
-
-
 def by_chain(stats: Mapping[str, np.ndarray]) -> pd.DataFrame:
     """Figures of a sampler, one row for each chain; columns that it does not report are left out.
 
@@ -157,7 +147,7 @@ def by_chain(stats: Mapping[str, np.ndarray]) -> pd.DataFrame:
     if "diverging" in stats:
         columns["divergent"] = stats["diverging"].sum(axis=1)
     if "energy" in stats and stats["energy"].shape[1] > 1:
-        columns["E-BFMI"] = bfmi(stats["energy"]).round(3)
+        columns["E-BFMI"] = diagnostics.bfmi(stats["energy"]).round(3)
     means = {"acceptance_rate": "acceptance", "step_size": "step size", "tree_depth": "tree depth"}
     for name, title in means.items():
         if name in stats:

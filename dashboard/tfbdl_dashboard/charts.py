@@ -1,7 +1,7 @@
 """Altair pieces for all pages: few marks, one colour for one meaning, light and dark alike.
 
-Colours are of Okabe and Ito's palette or near it, told apart in every common form of colour
-blindness and readable on white and on black. Axes, grid and text are left to Streamlit's theme.
+Colours are those of ``tfbdl.pictures``, told apart in every common form of colour blindness and
+readable on white and on black. Axes, grid and text are left to Streamlit's theme.
 """
 
 from __future__ import annotations
@@ -14,16 +14,21 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from tfbdl.pictures import COLOURS
+
 MOST = 2000
 """Points of a series that a browser is given."""
 
+FEW = 12
+"""A line through no more points than these shows each of them."""
+
 POSTERIOR = "#2B8CC4"
 PRIOR = "#8C919A"
-REFERENCE = "#8C919A"
+REFERENCE = "#9A7B66"
 EPISTEMIC = "#2B8CC4"
 ALEATORIC = "#E69F00"
 WARNING = "#D55E00"
-SERIES = ("#2B8CC4", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#B5A000", "#8C919A")
+SERIES = tuple(COLOURS[i] for i in (0, 1, 3, 4, 2, 5, 6, 8))
 """For chains, runs and other things of equal rank, in order."""
 
 HEIGHT = 260
@@ -77,6 +82,7 @@ def lines(
     x_title: str,
     y_title: str,
     known: Mapping[str, str] | None = None,
+    dashed: Sequence[str] = (),
     height: int = HEIGHT,
     log_y: bool = False,
     zero: bool = False,
@@ -88,6 +94,7 @@ def lines(
         series: Name -> ``(x [n], y [n])``; x ascending.
         x_title, y_title: Of the axes, with their units.
         known: Name -> colour.
+        dashed: Names of those that are drawn dashed, so that what lies below them is seen.
         height: In pixels.
         log_y: A logarithmic axis; what is not above zero is left out.
         zero: Whether the axis of y begins at zero.
@@ -100,10 +107,12 @@ def lines(
         frames.append(pd.DataFrame({"x": xs, "y": ys, "series": name}))
     frame = _joined(frames, ("x", "y", "series"))
     scale = alt.Scale(type="log") if log_y else alt.Scale(zero=zero)
+    few = any(len(part) <= FEW for part in frames)  # a line through one point is none
     return alt.layer(
         alt.Chart(frame)
-        .mark_line(strokeWidth=1.6)
+        .mark_line(strokeWidth=1.6, point={"size": 25} if few else False)
         .encode(
+            **({"strokeDash": _dashes(list(series), dashed)} if dashed else {}),
             x=alt.X("x:Q", title=x_title, scale=alt.Scale(zero=False, nice=False)),
             y=alt.Y("y:Q", title=y_title, scale=scale),
             color=_series_colour(list(series), known),
@@ -335,6 +344,13 @@ def density(values: Any, low: float, high: float, points: int = 200) -> tuple[np
 
 def _series_colour(names: list[str], known: Mapping[str, str] | None) -> alt.Color:
     return alt.Color("series:N", title=None, scale=colours(names, known), legend=_legend(names))
+
+
+def _dashes(names: list[str], dashed: Sequence[str]) -> alt.StrokeDash:
+    """Of the same field as the colour, so that both share a legend."""
+    marks = [[5, 4] if name in dashed else [1, 0] for name in names]
+    scale = alt.Scale(domain=names, range=marks)
+    return alt.StrokeDash("series:N", title=None, scale=scale, legend=_legend(names))
 
 
 def _legend(names: Sequence[str]) -> alt.Legend | None:

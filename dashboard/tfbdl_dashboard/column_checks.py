@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-Kind = Literal["number", "whole number", "true/false", "text", "other"]
+Kind = Literal["number", "whole number", "true/false", "true/false with gaps", "text", "other"]
 
 MANY_CLASSES = 1000
 """Whole numbers from here on are quantities where they outnumber the rows, as a run takes them."""
@@ -231,7 +231,9 @@ def _rows(count: int) -> str:
 
 
 def _what(check: ColumnCheck) -> str:
-    return "text" if check.kind == "text" else "neither numbers nor text"
+    if check.kind == "other":
+        return "neither numbers alone nor text alone"
+    return "true and false with gaps" if check.kind == "true/false with gaps" else "text"
 
 
 def _check(name: str, series: pd.Series[Any]) -> ColumnCheck:
@@ -272,11 +274,12 @@ def _kind(series: pd.Series[Any]) -> Kind:
         return "whole number"
     if types.is_numeric_dtype(series.dtype) and not types.is_complex_dtype(series.dtype):
         return "number"
+    if series.dtype == object:  # before the texts: pandas takes any object for one
+        held = set(map(type, series.dropna()))
+        kinds: dict[type, Kind] = {str: "text", bool: "true/false with gaps"}
+        return kinds.get(held.pop(), "other") if len(held) == 1 else "other"
     if isinstance(series.dtype, pd.CategoricalDtype) or types.is_string_dtype(series.dtype):
         return "text"
-    if series.dtype == object:  # texts beside gaps, or truths beside gaps
-        held = {type(value) for value in series.dropna()}
-        return "text" if held <= {str} else "other"
     return "other"
 
 

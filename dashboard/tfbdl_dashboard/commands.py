@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 from collections.abc import Mapping
 from typing import Any
@@ -20,11 +21,12 @@ _GROUPS = ("model", "engine", "prior", "data")
 _OPTIONS = tuple(f"{group}_options" for group in _GROUPS)
 
 
-def command_line(spec: RunSpec) -> str:
+def command_line(spec: RunSpec, width: int = WIDTH) -> str:
     """``tfbdl run ...`` for a POSIX shell.
 
     Args:
         spec: A run made of names, which can be planned.
+        width: Characters; a longer line is broken before each flag.
     """
     parts = [["tfbdl", "run", str(spec.model)]]
     names = {"--data": spec.data, "--engine": spec.engine, "--prior": spec.prior}
@@ -37,7 +39,7 @@ def command_line(spec: RunSpec) -> str:
         parts.append(["--seed", str(spec.seed)])
     quoted = [shlex.join(part) for part in parts]
     line = " ".join(quoted)
-    return line if len(line) <= WIDTH else " \\\n  ".join(quoted)
+    return line if len(line) <= width else " \\\n  ".join(quoted)
 
 
 def python_text(spec: RunSpec) -> str:
@@ -63,6 +65,8 @@ def literal(value: Any) -> str:
         return f"{{{', '.join(items)}}}"
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(literal, value))}]"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f'float("{value!r}")'
     return repr(value)
 
 

@@ -25,7 +25,7 @@ CHAIN_FIGURES = ("r_hat", "ess_bulk", "divergences", "acceptance_rate")
 COLLAPSED = 0.01
 """Nats a row below which a latent dimension is not used (Burda et al. 2016, section 5.1)."""
 UNTAUGHT = 1.0
-"""Nats below which a layer has learned nothing: less than one question answered by yes or no."""
+"""Nats below which a layer has learned next to nothing: 1.44 answers to a yes or no."""
 R_HAT_LIMIT = 1.01
 ESS_LIMIT = 400
 
@@ -80,27 +80,42 @@ def kl_parts(last: Mapping[str, tuple[int, float]]) -> dict[str, float]:
     return {f"z[{number}]": value for number, value in latents}
 
 
-def collapse(parts: Mapping[str, float]) -> str:
-    """What parts of the KL near zero mean, in plain words; empty if none are."""
+def kl_step(last: Mapping[str, tuple[int, float]]) -> int | None:
+    """The step of the parts of the KL, where the KL itself is known of a later one; else None."""
+    steps = [step for name, (step, _) in last.items() if re.match(r"kl(\.|_\d)", name)]
+    if not steps or "kl" not in last or max(steps) >= last["kl"][0]:
+        return None
+    return max(steps)
+
+
+def collapse(parts: Mapping[str, float], done: bool = False) -> str:
+    """What parts of the KL near zero mean, in plain words; empty if none are.
+
+    Args:
+        parts: As ``kl_parts`` gives them.
+        done: Whether the run has come to its end.
+    """
     latent = all(name.startswith("z[") for name in parts)
     limit = COLLAPSED if latent else UNTAUGHT
     idle = [name for name, value in parts.items() if value < limit]
     if not idle:
         return ""
+    so_far = "" if done else " so far"
     if not latent:
+        remedy = "In another run train longer, or choose" if done else "Wait, or choose"
         return (
-            f"{_listed(idle)} {'has' if len(idle) == 1 else 'have'} a KL below 1 nat so far: the "
-            "posterior of these weights is the prior, so the data taught them nothing. Train "
-            "longer, or choose a wider prior or fewer units."
+            f"{_listed(idle)} {'has' if len(idle) == 1 else 'have'} a KL below 1 nat{so_far}: the "
+            "posterior of these weights is close to the prior, so the data taught them next to "
+            f"nothing. {remedy} a wider prior or fewer units."
         )
     if len(idle) == len(parts):
         return (
-            "All latent dimensions have collapsed so far: their KL is below 0.01 nats, so the "
+            f"All latent dimensions have collapsed{so_far}: their KL is below 0.01 nats, so the "
             "code says nothing of a row and the decoder does without it. Raise the KL slowly "
             "(kl_annealing), lower beta, or make the decoder weaker."
         )
     return (
-        f"{len(idle)} of {len(parts)} latent dimensions are not used so far ({_listed(idle)}): "
+        f"{len(idle)} of {len(parts)} latent dimensions are not used{so_far} ({_listed(idle)}): "
         "their KL is below 0.01 nats, so they repeat the prior and say nothing of a row. That "
         "is fine if the rest suffice; otherwise lower beta or raise the KL slowly (kl_annealing)."
     )

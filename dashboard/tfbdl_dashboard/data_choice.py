@@ -189,11 +189,20 @@ def _refused(why: str) -> DataChoice:
 
 def _inspected(path: Path, name: str) -> Inspection:
     state = path.stat()
-    return _inspect(str(path), state.st_mtime_ns, state.st_size, name)
+    found = _inspect(str(path), state.st_mtime_ns, state.st_size, name)
+    if isinstance(found, str):
+        raise DataError(found)
+    return found
 
 
 @st.cache_data(max_entries=8, show_spinner="Reading the file")
-def _inspect(path: str, changed: int, size: int, name: str) -> Inspection:
-    """Look at a file; kept until it changes."""
+def _inspect(path: str, changed: int, size: int, name: str) -> Inspection | str:
+    """Look at a file, or say why it cannot be used; kept until it changes.
+
+    What is wrong is a value: Streamlit keeps no errors, and would read the file at each visit.
+    """
     del changed, size  # they tell one state of the file from another
-    return uploads.inspect(Path(path).read_bytes(), name)
+    try:
+        return uploads.inspect(Path(path).read_bytes(), name)
+    except DataError as error:
+        return str(error)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import streamlit as st
 
 from tfbdl import registry
@@ -14,8 +15,11 @@ from tfbdl.config import fields_of
 from tfbdl.planning import FILE_DATASET
 from tfbdl.specs import DatasetSpec, ModelSpec
 from tfbdl_dashboard import column_checks, uploads
+from tfbdl_dashboard.array_files import ArrayCheck
+from tfbdl_dashboard.column_checks import ColumnCheck, Finding
 from tfbdl_dashboard.forms import options_form
 from tfbdl_dashboard.plain_text import escaped
+from tfbdl_dashboard.text_tables import FIRST_UNNAMED
 from tfbdl_dashboard.uploads import Inspection
 
 UNSUPERVISED = "unsupervised"
@@ -104,17 +108,23 @@ def roles(
         persist_state="session",
     )
     listed = given.get("features")
-    ignored = [n for n in names if n not in listed and n not in before] if listed else texts
+    unnamed = [name for name in names[:1] if name == FIRST_UNNAMED]
+    ignored = (
+        [n for n in names if n not in listed and n not in before] if listed else unnamed + texts
+    )
     ignored = st.multiselect(
         "Ignored columns",
         [name for name in names if name not in target],
         [name for name in ignored if name not in target],
         key=f"{key}:ignored:{','.join(target)}",
-        help="All others are features. A feature holds numbers.",
+        help="Neither predicted nor used to predict, such as names and numbers of rows. All other "
+        "columns are features, and hold numbers.",
         placeholder="none",
         persist_state="session",
     )
     features = [name for name in names if name not in target and name not in ignored]
+    if unnamed and unnamed[0] in ignored:
+        st.info("The first column has no name, as the numbers of rows that pandas writes: ignored.")
     fixed: dict[str, Any] = {
         "path": str(path),
         "target": list(target),
@@ -133,14 +143,9 @@ def roles(
         missing_allowed=model.missing_values,
         task=options.get("task"),
     )
-    for finding in found:
-        {"error": st.error, "warning": st.warning, "info": st.info}[finding.level](
-            escaped(finding.text)
-        )
-    task, classes = _task_of(inspection, target, options.get("task"))
-    show_mismatch(mismatch(model, task, classes))
-    errors = [finding.text for finding in found if finding.level == "error"]
-    problem = " ".join(errors[:1])
+    problem = _show_findings(found)
+    column = next((c for c in inspection.columns if target and c.name == target[0]), None)
+    show_mismatch(mismatch(model, *_task_of(column, inspection.rows, options.get("task"))))
     return DataChoice(
         data=str(path), options=options, problem=problem, label=uploads.data_label(path.name)
     )
@@ -168,18 +173,37 @@ def _arrays(
         ],
         hide_index=True,
     )
+    _heads(inspection.arrays)
     fixed: dict[str, Any] = {"path": str(path), "target": None, "features": None, "sep": None}
-    has_targets = any(check.name == "y" for check in inspection.arrays)
-    if not has_targets:
+    targets = next((check for check in inspection.arrays if check.name == "y"), None)
+    if targets is None:
         fixed["task"] = None
-        show_mismatch(mismatch(model, UNSUPERVISED))
     options = _file_form(spec, f"{key}:options", given, fixed)
     problem = ""
     for check in inspection.arrays:
         gaps = check.infinite + (0 if model.missing_values else check.missing)
-        if check.used and gaps:
+        if check.used and gaps and check.column is None:
             problem = f"{check.name} has missing or infinite values: {gaps}."
             st.error(escaped(f"{problem} Expected finite numbers."))
+    if targets is None:
+        show_mismatch(mismatch(model, UNSUPERVISED))
+    elif targets.column is None:
+        whole = np.dtype(targets.dtype).kind != "f"
+        task = options.get("task") or ("classification" if whole else "regression")
+        show_mismatch(mismatch(model, task))
+    else:
+        found = column_checks.findings(
+            [targets.column],
+            rows=inspection.rows,
+            target=["y"],
+            features=["x"],
+            missing_allowed=model.missing_values,
+            task=options.get("task"),
+        )
+        problem = _show_findings(found) or problem
+        show_mismatch(
+            mismatch(model, *_task_of(targets.column, inspection.rows, options.get("task")))
+        )
     return DataChoice(
         data=str(path), options=options, problem=problem, label=uploads.data_label(path.name)
     )
@@ -197,14 +221,29 @@ def _file_form(
     return decided | drawn
 
 
-def _task_of(
-    inspection: Inspection, target: list[str], chosen: str | None
-) -> tuple[str, int | None]:
-    """The task of a table, and how many classes its target has."""
-    if not target:
+def _heads(arrays: Sequence[ArrayCheck]) -> None:
+    """The first rows of what a run reads, as far as rows can be written side by side."""
+    shown = [check for check in arrays if check.head is not None]
+    if not shown:
+        return
+    for check, tab in zip(shown, st.tabs([escaped(check.name) for check in shown]), strict=True):
+        tab.dataframe(check.head, hide_index=True, height=215)
+
+
+def _show_findings(found: Sequence[Finding]) -> str:
+    """Draw them; the first that keeps a run from starting, or an empty text."""
+    for finding in found:
+        {"error": st.error, "warning": st.warning, "info": st.info}[finding.level](
+            escaped(finding.text)
+        )
+    return next((finding.text for finding in found if finding.level == "error"), "")
+
+
+def _task_of(column: ColumnCheck | None, rows: int, chosen: str | None) -> tuple[str, int | None]:
+    """The task that a target makes, and how many classes it has."""
+    if column is None:
         return UNSUPERVISED, None
-    column = next(c for c in inspection.columns if c.name == target[0])
-    task = chosen or column_checks.target_task(column, inspection.rows)
+    task = chosen or column_checks.target_task(column, rows)
     return task, column_checks.num_classes(column) if task == "classification" else None
 
 

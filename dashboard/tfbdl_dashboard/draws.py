@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -13,13 +12,14 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from tfbdl.errors import RunError, did_you_mean
+from tfbdl.errors import RunError
+from tfbdl.labels import element_of, label_of
 from tfbdl.runs import POSTERIOR, RunFolder
 
 CONSTANT = "posterior_constant"
 """The group of sites that one array stands for in all draws."""
-_LABEL = re.compile(r"(?P<site>.+?)(?:\[(?P<index>[\d,\s]+)\])?")
 _CHUNK = 4096  # elements in float64 at a time
+_OF_INDICES = "[],0123456789"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,34 +56,25 @@ class Draws:
             label: Such as ``"scale"`` or ``"dense.kernel[0, 1]"``.
 
         Raises:
-            RunError: If the run has no such element.
+            OptionsError: If the run has no such element.
         """
-        match = _LABEL.fullmatch(label)
-        site = match["site"] if match else label
-        if site not in self.sites:
-            raise RunError(
-                f"The run has no site {site!r}.{did_you_mean(site, self.sites)} "
-                f"Known: {', '.join(self.sites)}."
-            )
-        values = self.sites[site]
-        index = tuple(int(i) for i in match["index"].split(",")) if match and match["index"] else ()
-        shape = values.shape[2:]
-        if len(index) != len(shape) or any(i >= n for i, n in zip(index, shape, strict=False)):
-            raise RunError(f"The site {site!r} has the shape {list(shape)}. Received: {label!r}.")
+        site, index = self.place(label)
         place: Any = (slice(None), slice(None), *index)
-        return np.asarray(values[place], np.float64)
+        return np.asarray(self.sites[site][place], np.float64)
 
-    def labels(self, site: str | None = None) -> Iterator[str]:
-        """The labels of the elements of one site or of all, in order."""
-        for name in self.sites if site is None else (site,):
-            shape = self.sites[name].shape[2:]
-            for index in np.ndindex(*shape):
-                yield label_of(name, index)
+    def place(self, label: str) -> tuple[str, tuple[int, ...]]:
+        """The site and the index of an element.
+
+        Raises:
+            OptionsError: If the run has no such element.
+        """
+        return element_of(label, {name: values.shape[2:] for name, values in self.sites.items()})
 
     def find(self, text: str = "", site: str | None = None, most: int = 500) -> list[str]:
         """The first ``most`` labels that contain a text; case and spaces do not matter."""
-        wanted = _bare(text)
-        found = (label for label in self.labels(site) if not wanted or wanted in _bare(label))
+        names = self.sites if site is None else (site,)
+        orders = ((name, np.arange(size_of(self.sites[name]))) for name in names)
+        found = (label for name, order in orders for _, label in self._matching(name, order, text))
         return list(islice(found, most))
 
     def most_certain(self, text: str = "", site: str | None = None, most: int = 60) -> list[str]:
@@ -93,24 +84,41 @@ class Draws:
             text, site: As in ``find``.
             most: How many at the most.
         """
-        wanted = _bare(text)
         found: list[tuple[float, str]] = []
         for name in self.sites if site is None else (site,):
-            mean, sd = self.moments[name]
-            ratio = np.divide(np.abs(mean), sd, out=np.zeros_like(mean), where=sd > 0)
-            ratio = np.where(np.isfinite(ratio), ratio, 0.0)
-            shape = self.sites[name].shape[2:]
-            ranked = (
-                (float(ratio[i]), label_of(name, np.unravel_index(i, shape)))
-                for i in np.argsort(-ratio, kind="stable")
-            )
-            found += islice((pair for pair in ranked if wanted in _bare(pair[1])), most)
+            ratio, order = self.ranking[name]
+            matching = islice(self._matching(name, order, text), most)
+            found += ((float(ratio[i]), label) for i, label in matching)
         return [label for _, label in sorted(found, key=lambda pair: -pair[0])[:most]]
+
+    def _matching(self, site: str, order: np.ndarray, text: str) -> Iterator[tuple[int, str]]:
+        """The places and labels of a site's elements, in an order, that contain a text."""
+        wanted, bare = _bare(text), _bare(site)
+        all_of_them = wanted in bare
+        if not all_of_them and wanted.rstrip(_OF_INDICES) not in bare:
+            return  # more than an index is wanted, and the site does not have it
+        shape = self.sites[site].shape[2:]
+        for start in range(0, len(order), _CHUNK):
+            places = order[start : start + _CHUNK]
+            axes = [axis.tolist() for axis in np.unravel_index(places, shape)] if shape else []
+            indices = zip(*axes, strict=True) if axes else [()] * len(places)
+            for place, index in zip(places.tolist(), indices, strict=True):
+                label = label_of(site, index)
+                if all_of_them or wanted in _bare(label):
+                    yield place, label
 
     @cached_property
     def moments(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Site name -> mean and standard deviation of its flattened elements."""
         return {name: _moments(values) for name, values in self.sites.items()}
+
+    @cached_property
+    def ranking(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Site name -> ``|mean| / sd`` of its flattened elements, and their order, greatest first.
+
+        Elements without a spread come last.
+        """
+        return {name: _ranked(mean, sd) for name, (mean, sd) in self.moments.items()}
 
 
 def read(path: Path) -> Draws:
@@ -152,11 +160,6 @@ def draws_of(folder: RunFolder) -> Draws | None:
     return _read_once(str(path), changed)
 
 
-def label_of(site: str, index: Sequence[int]) -> str:
-    """``"scale"``, or ``"dense.kernel[0, 1]"``."""
-    return f"{site}[{', '.join(str(int(i)) for i in index)}]" if len(index) else site
-
-
 def size_of(values: np.ndarray) -> int:
     """Elements of a site's draws ``[chain, draw, ...]``."""
     return int(np.prod(values.shape[2:]))
@@ -182,6 +185,12 @@ def _moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         mean[start : start + _CHUNK] = part.mean(axis=0)
         sd[start : start + _CHUNK] = part.std(axis=0)
     return mean, sd
+
+
+def _ranked(mean: np.ndarray, sd: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    ratio = np.divide(np.abs(mean), sd, out=np.zeros_like(mean), where=sd > 0)
+    ratio = np.where(np.isfinite(ratio), ratio, 0.0)
+    return ratio, np.argsort(-ratio, kind="stable")
 
 
 def _bare(text: str) -> str:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import streamlit as st
 
-from tfbdl.errors import RunError
+from tfbdl.errors import OptionsError, RunError
+from tfbdl.labels import label_of
 from tfbdl.runs import RunFolder
-from tfbdl_dashboard import draws, jobs
+from tfbdl_dashboard import draws, jobs, state
 from tfbdl_dashboard.draws import Draws
-from tfbdl_dashboard.plain_text import escaped, without_paths
+from tfbdl_dashboard.plain_text import escaped
 
 ALL = "all sites"
 MOST_OPTIONS = 300
-"""Elements offered in a list; others can be typed."""
+"""Elements offered in a list; one of the others can be typed below it."""
 
 NOT_YET = "The draws are written when the run is done. The page Live shows how far it is."
 POINT_ESTIMATE = (
@@ -27,8 +28,7 @@ def draws_or_reason(folder: RunFolder) -> Draws | None:
         found = draws.draws_of(folder)
         standing = jobs.standing(folder)
     except RunError as error:
-        st.error("This run cannot be read.")
-        st.text(without_paths(error))
+        state.show_unreadable(error)
         return None
     if found is None:
         st.info(POINT_ESTIMATE if standing.state == "done" else NOT_YET)
@@ -47,7 +47,7 @@ def choose_site(found: Draws, key: str) -> str | None:
 def choose(
     found: Draws, key: str, *, default: int, most: int, preset: list[str] | None = None
 ) -> list[str]:
-    """Elements of a site or of all; any other label of the run may be typed.
+    """Elements of a site or of all; where not all are offered, another may be typed.
 
     Args:
         found: The draws.
@@ -63,32 +63,36 @@ def choose(
     left, right = st.columns([1, 3])
     with left:
         site = choose_site(found, key)
-    first = [label for label in preset or [] if site is None or label.startswith(site)]
+    first = [label for label in preset or [] if site is None or found.place(label)[0] == site]
     ranked = found.most_certain(site=site, most=MOST_OPTIONS)
     options = list(dict.fromkeys([*first, *ranked]))
     size = sum(draws.size_of(v) for n, v in found.sites.items() if site in (None, n))
-    shown = (
-        f"Offered: {len(options)} of {size:,}. Others can be typed."
-        if size > len(options)
-        else None
-    )
     with right:
         labels = st.multiselect(
             "Elements",
             options,
             default=options[:default],
             max_selections=most,
-            accept_new_options=True,
             key=f"elements {key} {site}",
-            help=shown,
         )
-    return [label for label in labels if _is_known(found, label)]
+        if size > len(options):
+            labels = labels + _typed(found, key, f"Offered above: {len(options)} of {size:,}.")
+    labels = list(dict.fromkeys(labels))
+    if len(labels) > most:
+        st.warning(f"At most {most} elements are shown. Take one away for the one that is typed.")
+    return labels[:most]
 
 
-def _is_known(found: Draws, label: str) -> bool:
+def _typed(found: Draws, key: str, help_text: str) -> list[str]:
+    """The element whose label was typed, if the run has it."""
+    example = found.find(most=1)[0]
+    typed = st.text_input(
+        "Other element", key=f"other {key}", placeholder=f"such as {example}", help=help_text
+    )
+    if not typed.strip():
+        return []
     try:
-        found.element(label)
-    except RunError as error:
+        return [label_of(*found.place(typed))]
+    except OptionsError as error:
         st.warning(escaped(error))
-        return False
-    return True
+        return []

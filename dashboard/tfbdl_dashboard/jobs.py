@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from tfbdl import registry
 from tfbdl.errors import RunError
 from tfbdl.manifests import write_atomically
 from tfbdl.run_status import Status, is_alive, process_created
@@ -33,6 +34,7 @@ OUTPUT = "worker.txt"
 TOKEN_VARIABLE = "TFBDL_DASHBOARD_TOKEN"
 NICENESS = 5
 SAME = 3.0  # seconds within which the same run, asked for again, is the same click
+PATIENCE = 3.0  # seconds that a worker has to end when it is told to, before it is made to
 
 _lock = threading.Lock()
 _recent: dict[tuple[Path, str], tuple[str, float]] = {}
@@ -71,6 +73,18 @@ class Standing:
         """Whether a worker is at it."""
         return self.state in ("starting", "running")
 
+    @property
+    def compiling(self) -> bool:
+        """Whether the worker is at work and has not reported a step yet."""
+        return self.state == "running" and self.status.step is None
+
+    @property
+    def silent(self) -> float:
+        """Seconds since a worker that is at work gave its last sign of life; else 0."""
+        if self.state != "running" or self.status.heartbeat is None:
+            return 0.0
+        return max(0.0, time.time() - self.status.heartbeat)
+
 
 def start(root: Path, spec: RunSpec) -> str:
     """Write a run and start its worker; the id of the run.
@@ -82,9 +96,11 @@ def start(root: Path, spec: RunSpec) -> str:
     """
     key = (root.absolute(), spec.model_dump_json())
     with _lock:
-        known, when = _recent.get(key, ("", 0.0))
-        if known and time.monotonic() - when < SAME:
-            return known
+        now = time.monotonic()
+        for old in [k for k, (_, when) in _recent.items() if now - when >= SAME]:
+            del _recent[old]
+        if key in _recent:
+            return _recent[key][0]
         path = new_folder(root.absolute(), str(spec.model))
         folder = RunFolder(path).create()
         folder.write_spec(spec)
@@ -93,20 +109,26 @@ def start(root: Path, spec: RunSpec) -> str:
     return path.name
 
 
-def resume(folder: RunFolder) -> None:
+def resume(folder: RunFolder, draws: int | None = None) -> None:
     """Start a worker that goes on from the last checkpoint; nothing if one is at work.
 
+    Args:
+        folder: Of the run.
+        draws: How many more of each chain than the run has, or None to reach what it was to have.
+
     Raises:
-        RunError: If the run was made from objects in Python, or the worker cannot be started.
+        RunError: If the run was made from objects in Python, its engine has no draws to add to, or
+            the worker cannot be started.
     """
-    why_not = not_resumable(folder)
+    why_not = not_resumable(folder) if draws is None else not_extendable(folder)
     if why_not:
         raise RunError(why_not)
     with _lock:
         if standing(folder).active:
             return
         folder.clear_cancel()
-        _launch(folder, ["resume", str(folder.path.absolute())])
+        more = [] if draws is None else ["--draws", str(draws)]
+        _launch(folder, ["resume", *more, str(folder.path.absolute())])
 
 
 def not_resumable(folder: RunFolder) -> str:
@@ -120,11 +142,25 @@ def not_resumable(folder: RunFolder) -> str:
     return ""
 
 
+def not_extendable(folder: RunFolder) -> str:
+    """Why no draws can be added to a run from here, or an empty text."""
+    why_not = not_resumable(folder)
+    if why_not:
+        return why_not
+    spec, known = folder.read_spec(), registry.registry()
+    model = known.models.get(str(spec.model))
+    engine = known.engines.get(str(spec.engine or (model and model.default_engine)))
+    if engine is None or "draws" not in engine.config.model_fields:
+        return "The engine of this run has no draws to add to."
+    return ""
+
+
 def cancel(folder: RunFolder) -> None:
     """Ask a run to stop at its next step; a worker that is still loading is ended at once."""
     now = standing(folder)
     if not now.active:
         return
+    _forget(folder)
     folder.request_cancel()
     if now.state == "starting":
         launched = _launched(folder)
@@ -132,7 +168,42 @@ def cancel(folder: RunFolder) -> None:
             with suppress(ProcessLookupError):
                 os.kill(launched.pid, signal.SIGTERM)
         folder.clear_cancel()
-        folder.set_state("cancelled", "Cancelled before the first step.")
+        before = now.status.step is None
+        message = "before the first step" if before else "while it was loading"
+        folder.set_state("cancelled", f"Cancelled {message}.", keep_step=True)
+
+
+def end(folder: RunFolder) -> None:
+    """End a worker that gives no sign of life, also one that is stopped; else as ``cancel``.
+
+    What it made since its last checkpoint is lost.
+
+    Raises:
+        RunError: If it cannot be ended.
+    """
+    now = standing(folder)
+    if now.state != "running":
+        cancel(folder)
+        return
+    pid, created = now.status.pid, now.status.process_created
+    assert pid is not None  # or the run would be lost
+    _forget(folder)
+    try:
+        for signals in ((signal.SIGTERM, signal.SIGCONT), (signal.SIGKILL,)):
+            for number in signals:
+                if is_alive(pid, created):
+                    os.kill(pid, number)
+            if _ended(pid, created, PATIENCE):
+                break
+        else:
+            raise RunError(f"The worker, process {pid}, does not end.")
+    except ProcessLookupError:
+        pass  # by itself meanwhile
+    except PermissionError as error:
+        raise RunError(f"The worker, process {pid}, cannot be ended: it is another's.") from error
+    if folder.status().state == "lost":  # it did not come to its end meanwhile
+        folder.clear_cancel()
+        folder.set_state("cancelled", "Its worker was ended.", keep_step=True)
 
 
 def standing(folder: RunFolder) -> Standing:
@@ -176,6 +247,22 @@ def tail(path: Path, most: int = 4000) -> str:
 def command(arguments: list[str]) -> list[str]:
     """How the command line is called from here."""
     return [sys.executable, "-m", "tfbdl", *arguments]
+
+
+def _ended(pid: int, created: float | None, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while is_alive(pid, created):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def _forget(folder: RunFolder) -> None:
+    """Let the same run, asked for again, be another one."""
+    with _lock:
+        for key in [k for k, (name, _) in _recent.items() if name == folder.path.name]:
+            del _recent[key]
 
 
 def _awaits(status: Status, launch: Launch) -> bool:

@@ -19,7 +19,7 @@ MISSING: Any = ...
 AS_ARRAYS = "given as arrays"
 """Stands beside the words of a choice that admits arrays by name."""
 
-SLIDER_SPAN = 100.0
+SLIDER_SPAN = 200.0
 """Bounds further apart than this are typed, not slid."""
 
 _LARGEST = 2**53 - 1  # whole numbers that a browser tells apart
@@ -114,28 +114,22 @@ def whole_bounds(field: OptionField) -> tuple[int | None, int | None]:
 def slider_range(field: OptionField, value: float) -> tuple[float, float, float] | None:
     """Low end, high end and step of a slider; None if the number is better typed.
 
-    That is so without two bounds, with bounds far apart, and where ``value`` lies too near an end
-    to be told from it.
+    That is so without two bounds, with bounds far apart, where a bound is not admitted itself
+    or no whole number of steps from zero (a slider would hide values near it), and where ``value``
+    lies too near zero to be told from it.
     """
     if field.low is None or field.high is None or field.high - field.low > SLIDER_SPAN:
         return None
     if field.kind == "int":
         low, high = whole_bounds(field)
         return None if low is None or high is None or low >= high else (low, high, 1)
-    step = 10.0 ** (math.floor(math.log10(field.high - field.low) + 1e-6) - 2)
-    low_end = _on_grid(field.low, step, field.low_open, upward=True)
-    high_end = _on_grid(field.high, step, field.high_open, upward=False)
+    ends = field.low, field.high
+    if field.low_open or field.high_open or ends[0] >= ends[1]:
+        return None
+    step = 10.0 ** (math.floor(math.log10(ends[1] - ends[0]) + 1e-6) - 2)
+    hidden = any(abs(end / step - round(end / step)) > 1e-9 for end in ends)
     small = value != 0.0 and abs(value) < step
-    return None if small or not low_end <= value <= high_end else (low_end, high_end, step)
-
-
-def _on_grid(bound: float, step: float, is_open: bool, *, upward: bool) -> float:
-    """The multiple of ``step`` next to a bound and inside it."""
-    sign = 1 if upward else -1
-    count = sign * math.ceil(sign * bound / step - 1e-9)
-    if is_open and math.isclose(count * step, bound, abs_tol=1e-12):
-        count += sign
-    return round(count * step, 12)
+    return None if hidden or small or not ends[0] <= value <= ends[1] else (*ends, step)
 
 
 def number_step(value: float) -> float:

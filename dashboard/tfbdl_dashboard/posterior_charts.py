@@ -104,7 +104,6 @@ def forest(frame: pd.DataFrame) -> alt.LayerChart:
         x="low_50:Q", x2="high_50:Q"
     )
     mean = base.mark_point(
-        color=charts.POSTERIOR,
         fill="white",
         filled=True,
         stroke=charts.POSTERIOR,

@@ -20,9 +20,13 @@ from tfbdl.runs import METRICS, RESULT, RUN, STATUS, RunFolder, list_runs
 from tfbdl_dashboard import jobs
 from tfbdl_dashboard.jobs import Standing
 from tfbdl_dashboard.plain_text import without_paths
+from tfbdl_dashboard.uploads import data_label
 
 ARCHIVE = ".archive"
 """The hidden folder under the root that keeps what was put away."""
+
+GRAVE = ".deleted-"
+"""How the name of a folder begins that is being removed."""
 
 OBJECTIVES = {
     "elbo": max,
@@ -73,6 +77,7 @@ class Row:
 
 
 _lock = threading.Lock()
+_removing = threading.Lock()
 _rows: dict[Path, tuple[tuple[int, ...], Row]] = {}
 
 
@@ -127,12 +132,15 @@ def delete(root: Path, run_id: str) -> None:
     """
     kept = archived(root)
     folder = kept[run_id] if run_id in kept and find(root, run_id) is None else _idle(root, run_id)
-    grave = root / f".deleted-{uuid.uuid4().hex}"  # gone at once from every list
-    try:
-        os.replace(folder.path, grave)
-        grave.unlink() if grave.is_symlink() else shutil.rmtree(grave)
-    except OSError as error:
-        raise RunError(f"The run {run_id!r} cannot be removed: {error.strerror}.") from error
+    grave = root / f"{GRAVE}{uuid.uuid4().hex}"  # gone at once from every list
+    with _removing:
+        try:
+            os.replace(folder.path, grave)
+            grave.unlink() if grave.is_symlink() else shutil.rmtree(grave)
+        except OSError as error:
+            raise RunError(f"The run {run_id!r} cannot be removed: {error.strerror}.") from error
+        for old in root.glob(f"{GRAVE}*"):  # of a server that ended before it was done with them
+            shutil.rmtree(old, ignore_errors=True)
     with _lock:
         _rows.pop(folder.path, None)
 
@@ -187,7 +195,7 @@ def _read_row(folder: RunFolder) -> Row:
         id=run_id,
         standing=standing,
         model=spec.model or "(object)",
-        data=Path(spec.data).name if spec.data else "(object)",
+        data=data_label(spec.data) if spec.data else "(object)",
         engine=spec.engine or _default_engine(spec.model),
         seed=spec.seed,
         created=str(record.get("created", "")),

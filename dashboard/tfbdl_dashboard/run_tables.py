@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -14,9 +16,10 @@ from tfbdl.metrics_store import Summary
 from tfbdl.specs import RunSpec
 from tfbdl_dashboard.course import Curve
 from tfbdl_dashboard.plain_text import without_paths
-from tfbdl_dashboard.run_index import Row
+from tfbdl_dashboard.run_index import OBJECTIVES, Row
+from tfbdl_dashboard.uploads import data_label
 
-SCORES = ("nll", "rmse", "error", "coverage_90", "test_nll", "seconds")
+COLUMNS = ("nll", "rmse", "error", "coverage_90", "test_nll", "seconds")
 """Final figures that have a column where a run has them."""
 
 
@@ -25,7 +28,7 @@ def runs_table(rows: Sequence[Row]) -> pd.DataFrame:
 
     ``best`` and ``last`` are of the curve that ``objective`` names.
     """
-    scores = [name for name in SCORES if any(name in row.figures for row in rows)]
+    scores = [name for name in COLUMNS if any(name in row.figures for row in rows)]
     messages = any(row.message for row in rows)
     table = [
         {
@@ -56,8 +59,8 @@ def shared_first(found: Sequence[Mapping[str, Any]]) -> list[str]:
     for metrics in found:
         for name in metrics:
             counts[name] = counts.get(name, 0) + 1
-    objective = ("elbo", "log_likelihood", "loss")
-    return sorted(counts, key=lambda n: (-counts[n], n not in objective, n))
+    order = {name: place for place, name in enumerate(OBJECTIVES)}
+    return sorted(counts, key=lambda n: (-counts[n], order.get(n, len(order)), n))
 
 
 def comparison(rows: Sequence[Row], specs: Mapping[str, RunSpec | Any]) -> pd.DataFrame:
@@ -91,24 +94,43 @@ def extents_table(curves: Mapping[str, Summary]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def curves_table(found: Mapping[str, Mapping[str, Curve]]) -> pd.DataFrame:
-    """Long form: run, metric, step, value."""
-    rows = [
-        (run, metric, step, value)
-        for run, metrics in found.items()
-        for metric, curve in metrics.items()
-        for step, value in curve
-    ]
-    return pd.DataFrame(rows, columns=["run", "metric", "step", "value"])
+def curves_csv(found: Iterable[tuple[str, Mapping[str, Curve]]]) -> str:
+    """Long form: run, metric, step, value, which is empty where it is no number.
+
+    Args:
+        found: Run and its curves; one run after the other is asked for and written.
+    """
+    rows = ["run,metric,step,value\n"]
+    for run, metrics in found:
+        for metric, curve in metrics.items():
+            names = _csv_fields(run, metric)  # once for the curve: its rows are many
+            rows.append("".join([f"{names},{step},{_csv_number(v)}\n" for step, v in curve]))
+    return "".join(rows)
+
+
+def _csv_fields(*texts: str) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(texts)
+    return line.getvalue()
+
+
+def _csv_number(value: float) -> str:
+    return "" if math.isnan(value) else repr(value)
 
 
 def options_text(spec: RunSpec) -> str:
     """What was said of a run beyond the defaults, as JSON; files by their names alone."""
-    return without_paths(json.dumps(spec.model_dump(mode="json", exclude_defaults=True), indent=2))
+    plain = _labelled(spec.model_dump(mode="json", exclude_defaults=True))
+    return without_paths(json.dumps(plain, indent=2))
+
+
+def _labelled(values: dict[str, Any]) -> dict[str, Any]:
+    """With the data called as a person would call them."""
+    return values | {"data": data_label(values["data"])} if values.get("data") else values
 
 
 def _flat(spec: Any) -> dict[str, Any]:
-    values = spec.model_dump(mode="json")
+    values = _labelled(spec.model_dump(mode="json"))
     flat = {name: values[name] for name in ("model", "data", "engine", "prior", "seed")}
     for group in ("model", "engine", "prior", "data"):
         flat |= {f"{group}.{name}": v for name, v in values[f"{group}_options"].items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import streamlit
 from starlette.middleware import Middleware
 
 from tfbdl.errors import OptionsError
+from tfbdl_dashboard import uploads
 from tfbdl_dashboard.guard import Guard
 from tfbdl_dashboard.jobs import TOKEN_VARIABLE
 from tfbdl_dashboard.state import RUNS_VARIABLE
@@ -20,8 +22,8 @@ ALLOWED_HOSTS = ("127.0.0.1", "localhost")
 SCRIPT = Path(__file__).with_name("script") / "dashboard.py"
 MAX_UPLOAD = 50
 """Megabytes."""
-PRIMARY = "#2B7DB0"
-"""Of buttons and chosen things, readable on white and on black."""
+PRIMARY = {"light": "#2B7DB0", "dark": "#3A8FC7"}
+"""Theme -> the colour of buttons and chosen things, readable on its ground and under white."""
 SHORTEST_TOKEN = 16
 """Characters."""
 
@@ -51,21 +53,29 @@ def serve(
         port: Of this machine.
         runs: The folder whose runs are shown; it may be missing yet.
         address: To listen on. Beyond this machine it needs a token.
-        hosts: Further names that a request may give as its host.
+        hosts: Further names that a request may give as its host; the name of another machine
+            needs a token too.
         token_file: The file that holds the token; None: the variable TFBDL_DASHBOARD_TOKEN.
 
     Raises:
-        OptionsError: If the address, the token or the hosts will not do.
+        OptionsError: If the address, the port, the token or the hosts will not do.
     """
     beyond = not is_loopback(address)
-    token = read_token(token_file) if beyond or token_file is not None else None
+    strangers = beyond or not all(map(_is_own_name, hosts))
+    wanted = strangers or token_file is not None or bool(os.environ.get(TOKEN_VARIABLE))
+    token = read_token(token_file) if wanted else None
     allowed = allowed_hosts(address, hosts)
+    check_port(address, port)
+    uploads.tidy(runs)
     os.environ[RUNS_VARIABLE] = str(runs.absolute())
     os.environ.pop(TOKEN_VARIABLE, None)
-    shown = next(iter(hosts), address) if beyond else "localhost"
-    print(f"The dashboard of {runs} is at http://{shown}:{port}", flush=True)
-    if beyond:
-        print("Visitors need ?token=... once. The way there is not encrypted: use TLS.", flush=True)
+    own = "localhost" if address in ALLOWED_HOSTS else address
+    shown = next(iter(hosts), address) if beyond else own
+    print(f"The dashboard of {runs} is at http://{_in_address(shown)}:{port}", flush=True)
+    if token is not None:
+        print("Visitors need ?token=... once.", flush=True)
+    if strangers:
+        print("The way there is not encrypted: put TLS before it.", flush=True)
     make_app(allowed, token).run(config=settings(address, port, allowed))
 
 
@@ -93,8 +103,8 @@ def settings(address: str, port: int, hosts: Sequence[str]) -> dict[str, object]
         "logger.hideWelcomeMessage": True,
         "logger.enableRich": False,
         # of each theme apart: a colour for both would hold pages in the light one
-        "theme.light.primaryColor": PRIMARY,
-        "theme.dark.primaryColor": PRIMARY,
+        "theme.light.primaryColor": PRIMARY["light"],
+        "theme.dark.primaryColor": PRIMARY["dark"],
         "theme.metricValueFontSize": "1.6rem",
     }
 
@@ -116,14 +126,34 @@ def is_loopback(address: str) -> bool:
         ) from None
 
 
+def check_port(address: str, port: int) -> None:
+    """Try whether a port can be listened on, before anyone is told that it is.
+
+    Raises:
+        OptionsError: If it cannot.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        with socket.socket(family) as probe:
+            if os.name != "nt":  # where it would share a port that is in use
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((address, port))
+    except (OSError, OverflowError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise OptionsError(
+            f"Port {port} of {address} cannot be listened on: {why}. Choose another one with "
+            "--port, or an address of this machine with --address."
+        ) from error
+
+
 def allowed_hosts(address: str, hosts: Sequence[str]) -> tuple[str, ...]:
     """The names to answer to.
 
     Raises:
         OptionsError: If every address is listened on and no name is given for them.
     """
-    own = () if is_loopback(address) else (address,)
-    if own and ipaddress.ip_address(address).is_unspecified:
+    own: tuple[str, ...] = (address,)
+    if not is_loopback(address) and ipaddress.ip_address(address).is_unspecified:
         if not hosts:
             raise OptionsError(
                 f"--address {address} listens on all addresses. Say by which name visitors come: "
@@ -150,8 +180,8 @@ def read_token(path: Path | None) -> str:
     token = token.strip()
     if not token:
         raise OptionsError(
-            "An address beyond this machine needs a token: --token-file FILE, or the variable "
-            f"{TOKEN_VARIABLE}. Received: none in {where}."
+            "An address or a host's name beyond this machine needs a token: --token-file FILE, "
+            f"or the variable {TOKEN_VARIABLE}. Received: none in {where}."
         )
     if len(token) < SHORTEST_TOKEN:
         raise OptionsError(
@@ -159,6 +189,20 @@ def read_token(path: Path | None) -> str:
             f"Received: {len(token)} in {where}."
         )
     return token
+
+
+def _is_own_name(host: str) -> bool:
+    """Whether a host's name can mean no other machine."""
+    name = host.strip("[]").lower().rstrip(".")
+    try:
+        return name == "localhost" or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _in_address(host: str) -> str:
+    """A host as an address bears it: numbers with colons stand in brackets."""
+    return f"[{host}]" if ":" in host else host
 
 
 def _on_error(error: Exception) -> bool:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import http.client
 import io
 import json
+import selectors
 import socket
 import threading
+import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -21,16 +23,21 @@ import streamlit as st
 
 from tfbdl.errors import TfbdlError, without_paths
 from tfbdl.runs import RESULT
+from tfbdl.serving.presence import Presence
+from tfbdl.serving.requests import JOB_HEADER, JSON
 from tfbdl_dashboard import side_process
 from tfbdl_dashboard import state as pages
 from tfbdl_dashboard.answers import Answers, Key
 from tfbdl_dashboard.side_process import SideError, State
 
 TIMEOUT = 120.0
-"""Seconds for one computation, its turn included."""
+"""Seconds for one computation; waiting for its turn does not count."""
+
+LOOK = 1.0
+"""Seconds between two looks at whether one's turn has come."""
 
 STARTING = "Starting the side process, about ten seconds"
-COMPUTING = "Computing"
+COMPUTING = "Computing; what is asked for the first time is compiled before"
 
 _answers = Answers()
 
@@ -48,7 +55,8 @@ def compute(
     Args:
         task: A name of ``tfbdl.serving.tasks.TASKS``.
         run: The id of a run, or None.
-        timeout: Seconds; a process that takes longer is ended.
+        timeout: Seconds; a process that computes longer is ended. Waiting for those that asked
+            before does not count, unless one that nobody listens to any more takes as long.
         **arguments: Plain values, as JSON takes them.
 
     Returns:
@@ -109,7 +117,7 @@ class _Request:
             self._body = json.dumps(body, allow_nan=False).encode()
         except (TypeError, ValueError) as error:
             raise SideError(f"The arguments of {task!r} are no plain values: {error}.") from None
-        self._root, self._timeout = pages.runs_root(), timeout
+        self._root, self._timeout, self._id = pages.runs_root(), timeout, uuid.uuid4().hex
         self._thread: threading.Thread | None = None
         self._connection: http.client.HTTPConnection | None = None
         self._ready, self._done = threading.Event(), threading.Event()
@@ -187,8 +195,9 @@ class _Request:
         if self._abandoned:
             raise SideError("The request was abandoned.")
         try:
-            headers = side_process.headers(found) | {"Content-Type": "application/json"}
+            headers = side_process.headers(found) | {"Content-Type": JSON, JOB_HEADER: self._id}
             self._connection.request("POST", "/compute", self._body, headers)
+            self._await(found, self._connection.sock)
             response = self._connection.getresponse()
             content = response.read()
         except TimeoutError:
@@ -203,6 +212,30 @@ class _Request:
             raise SideError(_said(content, response.status))
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
+
+    def _await(self, found: Presence, connection: socket.socket) -> None:
+        """Wait until the answer begins; end the process if what it computes takes too long.
+
+        Raises:
+            TimeoutError: If this request was computed too long, or the process says nothing.
+            ConnectionError: If the process has ended; also if it was ended here, because of one
+                that nobody listens to any more.
+        """
+        left = self._timeout
+        with selectors.DefaultSelector() as answers:
+            answers.register(connection, selectors.EVENT_READ)
+            while not answers.select(left):
+                said = side_process.health(found)
+                job = (said or {}).get("job") or {}
+                own, seconds = job.get("id") == self._id, float(job.get("seconds", 0.0))
+                if said is None and not found.is_alive():
+                    raise ConnectionError("it said nothing more")
+                if said is None or (own and seconds >= self._timeout):
+                    raise TimeoutError
+                if not own and seconds >= self._timeout and not job.get("wanted", True):
+                    side_process.end(found)
+                    raise ConnectionError("it computed too long what nobody waits for")
+                left = max(self._timeout - seconds, side_process.POLL) if own else LOOK
 
 
 def _wait(request: _Request, until: Callable[[], bool] = lambda: False) -> None:

@@ -10,7 +10,7 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import psutil
 
@@ -100,18 +100,24 @@ def living(root: Path) -> Presence | None:
 
 def state_of(found: Presence | None) -> State:
     """How a side process stands, as it says itself; ``absent`` if it does not answer."""
-    if found is None:
+    said = None if found is None else health(found)
+    if said is None:
         return "absent"
+    return "ready" if said.get("state") == "ready" else "starting"
+
+
+def health(found: Presence) -> dict[str, Any] | None:
+    """What a side process says of itself, as ``tfbdl.serving.server`` has it; None if nothing."""
     connection = http.client.HTTPConnection(ADDRESS, found.port, timeout=10)
     try:
         connection.request("GET", "/health", headers=headers(found))
         response = connection.getresponse()
         said = json.loads(response.read())
     except (OSError, http.client.HTTPException, ValueError):
-        return "absent"
+        return None
     finally:
         connection.close()
-    return "ready" if isinstance(said, dict) and said.get("state") == "ready" else "starting"
+    return said if isinstance(said, dict) else None
 
 
 def end(found: Presence) -> None:

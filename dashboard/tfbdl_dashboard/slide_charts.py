@@ -15,6 +15,8 @@ Answer = Mapping[str, np.ndarray]
 INTERVAL, KNOWLEDGE = "90 % interval", "mean ± 2 epistemic sd"
 MOST_CLASSES = 6
 OTHER_CLASSES = "other classes"
+LABELS = 56
+"""Pixels that the labels of y have at the least."""
 
 
 def means(answer: Answer, target: int, at: float, x_title: str, y_title: str) -> alt.LayerChart:
@@ -39,9 +41,8 @@ def means(answer: Answer, target: int, at: float, x_title: str, y_title: str) ->
         known={INTERVAL: charts.ALEATORIC, KNOWLEDGE: charts.EPISTEMIC},
         opacity=0.4,
     )
-    return alt.layer(
-        layers, charts.line(x, mean, colour=charts.EPISTEMIC), *_marks(answer, at)
-    ).properties(height=300)
+    line = charts.line(x, mean, colour=charts.EPISTEMIC)
+    return _framed(alt.layer(layers, line, *_marks(answer, at)), 300)
 
 
 def uncertainties(
@@ -60,7 +61,7 @@ def uncertainties(
         values = answer[key] if target is None else np.sqrt(answer[key][:, target])
         series[name] = answer["position"], values
     chart = charts.lines(series, x_title=x_title, y_title=y_title, known=KNOWN, zero=True)
-    return alt.layer(chart, *_marks(answer, at)).properties(height=240)
+    return _framed(alt.layer(chart, *_marks(answer, at)), 240)
 
 
 def probabilities(answer: Answer, names: list[str], at: float, x_title: str) -> alt.LayerChart:
@@ -85,7 +86,7 @@ def probabilities(answer: Answer, names: list[str], at: float, x_title: str) -> 
         known={OTHER_CLASSES: charts.REFERENCE},
         zero=True,
     )
-    return alt.layer(chart, *_marks(answer, at)).properties(height=300)
+    return _framed(alt.layer(chart, *_marks(answer, at)), 300)
 
 
 def distances(answer: Answer, at: float, x_title: str) -> alt.LayerChart:
@@ -97,7 +98,12 @@ def distances(answer: Answer, at: float, x_title: str) -> alt.LayerChart:
         known={"distance": charts.REFERENCE},
         zero=True,
     )
-    return alt.layer(chart, charts.rule(x=at, dashed=False)).properties(height=180)
+    return _framed(alt.layer(chart, charts.rule(x=at, dashed=False)), 180)
+
+
+def _framed(chart: alt.LayerChart, height: int) -> alt.LayerChart:
+    """A chart whose x-axis lies below those of the others, whatever its labels of y are."""
+    return chart.properties(height=height).configure_axisY(minExtent=LABELS)
 
 
 def _marks(answer: Answer, at: float) -> list[alt.Chart]:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from tfbdl_dashboard import images, side, slide_charts
+from tfbdl import pictures
+from tfbdl_dashboard import side, slide_charts
 from tfbdl_dashboard.predictive_tables import numbered
 
 Answer = Mapping[str, np.ndarray]
@@ -21,7 +22,7 @@ POSITIONS = {
     SCALE: "distance from the mean (1: the row)",
 }
 MOST_FEATURES = 64
-"""Columns that are moved one by one; images are blended."""
+"""Columns without names that are moved one by one; images are rather blended."""
 
 
 @st.fragment
@@ -47,15 +48,18 @@ def draw(run: str, answer: Answer, info: Mapping[str, Any]) -> None:
     if found is None:
         return
     at = _position(found, x_title, f"{run} {sorted(arguments.items())}")
-    _show(found, at, answer, x_title, images.image_shape(shape))
+    _show(found, at, answer, x_title, pictures.image_shape(shape, info.get("feature_names")))
 
 
 def _controls(
     run: str, answer: Answer, info: Mapping[str, Any], shape: list[Any]
 ) -> tuple[dict[str, Any], str]:
     """The task's arguments, and the title of the axis that it moves along."""
-    tabular = len(shape) == 1 and images.image_shape(shape) is None and shape[0] <= MOST_FEATURES
-    options = [FEATURE, ROW, NOISE, SCALE] if tabular else [ROW, NOISE, SCALE]
+    named = info.get("feature_names")
+    options = [ROW, NOISE, SCALE]
+    if len(shape) == 1 and (named or shape[0] <= MOST_FEATURES):
+        is_image = pictures.image_shape(shape, named) is not None
+        options = [*options, FEATURE] if is_image else [FEATURE, *options]
     first, second, third = st.columns(3)
     direction = first.selectbox("Move", options, key=f"move {run}")
     size = len(answer["index"])
@@ -64,7 +68,7 @@ def _controls(
     )
     arguments = {"direction": DIRECTIONS[direction], "row": int(row)}
     if direction == FEATURE:
-        names = info.get("feature_names") or numbered(shape[0])
+        names = named or numbered(shape[0])
         feature = third.selectbox(
             "Feature", range(shape[0]), format_func=lambda i: str(names[i]), key=f"feature {run}"
         )
@@ -109,8 +113,10 @@ def _show(
         st.altair_chart(slide_charts.distances(found, at, x_title))
         st.caption("Distance from the nearest training row, a mean over the features.")
     if right is not None:
-        frames = images.as_images(found["x"], shape or ())
-        right.image(images.mosaic(frames[i : i + 1], 1, scale=_scale(frames)), caption="the input")
+        frames = np.reshape(found["x"], (-1, *(shape or ())))
+        low, high = float(np.nanmin(frames)), float(np.nanmax(frames))  # one scale for the line
+        picture = pictures.image_grid(frames[i : i + 1], 1, low, high, side=160)
+        right.image(picture, caption="the input")
 
 
 def _say_number(found: Answer, i: int, target: int) -> None:
@@ -129,7 +135,3 @@ def _say_classes(found: Answer, i: int, names: list[str]) -> None:
     columns[1].metric("aleatoric", f"{found['aleatoric'][i]:.3g} nats")
     columns[2].metric("epistemic", f"{found['epistemic'][i]:.3g} nats")
     columns[3].metric("from the data", f"{found['distance'][i]:.2g} sd")
-
-
-def _scale(frames: np.ndarray) -> int:
-    return max(1, 160 // frames.shape[1])

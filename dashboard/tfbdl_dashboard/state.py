@@ -11,12 +11,16 @@ import streamlit as st
 
 from tfbdl.runs import RunFolder
 from tfbdl_dashboard import run_index
+from tfbdl_dashboard.plain_text import escaped, without_paths
 
 RUNS_VARIABLE = "TFBDL_RUNS"
 """The environment variable that names the folder of runs; the server sets it."""
 
 RUN = "run"
 """The query parameter, and the session's memory, of the chosen run."""
+
+AGAIN = "again"
+"""The query parameter that names a run whose choices the form of a new run shows at first."""
 
 _PAGES = "pages of the navigation"
 
@@ -65,6 +69,13 @@ def choose(run_id: str, page: str | None = None) -> None:
     st.switch_page(target, query_params={RUN: run_id})
 
 
+def begin_again(run_id: str) -> None:
+    """Go to the form of a new run, with the choices of this one."""
+    target = pages().get("new_run")
+    if target is not None:
+        st.switch_page(target, query_params={RUN: run_id, AGAIN: run_id})
+
+
 def pages() -> Mapping[str, Any]:
     """Name -> page of this session's navigation; empty where a page runs by itself."""
     return st.session_state.get(_PAGES, {})
@@ -79,5 +90,20 @@ def run_or_hint() -> RunFolder | None:
     """The chosen run; without one the page says how to choose it."""
     folder = chosen()
     if folder is None:
-        st.info("No run is chosen. Open one from the page of runs, or start a new one.")
+        asked = st.query_params.get(RUN)
+        if not asked:
+            st.info("No run is chosen. Open one from the page of runs, or start a new one.")
+        elif asked in run_index.archived(runs_root()):
+            st.info(f"The run {escaped(asked)} is in the archive. Take it back on the page Runs.")
+        else:
+            st.info(
+                f"There is no run {escaped(asked)}; it may have been deleted. Choose another on "
+                "the page Runs."
+            )
     return folder
+
+
+def show_unreadable(error: Exception) -> None:
+    """Say that the chosen run cannot be read, and why."""
+    st.error("This run cannot be read.")
+    st.text(without_paths(error))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pandas as pd
 
@@ -17,6 +17,9 @@ MAX_CELL_LENGTH = 1_000
 
 SEPARATORS = (",", ";", "\t")
 _NAMES = {",": "commas", ";": "semicolons", "\t": "tabs"}
+FIRST_UNNAMED = "Unnamed: 0"
+"""What the first column is called by who reads it, if its name is empty."""
+
 _SNIFFED = 50  # rows that tell how columns are parted
 
 
@@ -42,7 +45,13 @@ def read_text_table(content: bytes) -> tuple[pd.DataFrame, str]:
         raise DataError(f"This text cannot be read as a table: {error}.") from None
     if not isinstance(frame.index, pd.RangeIndex):
         raise DataError("The rows have one cell more than the header. Expected a name for each.")
+    frame.columns = pd.Index(stripped(frame.columns))
     return frame, separator
+
+
+def stripped(names: Iterable[object]) -> list[str]:
+    """Names of columns without the spaces around them, as a run reads them too."""
+    return [str(name).strip() or f"Unnamed: {i}" for i, name in enumerate(names)]
 
 
 def _decoded(content: bytes) -> str:

@@ -10,7 +10,9 @@ import hashlib
 import io
 import os
 import re
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +20,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from tfbdl.errors import DataError
+from tfbdl.runs import RUN
 from tfbdl_dashboard.array_files import ArrayCheck, read_array_file
 from tfbdl_dashboard.column_checks import ColumnCheck, check_columns
 from tfbdl_dashboard.text_tables import (
@@ -26,10 +29,14 @@ from tfbdl_dashboard.text_tables import (
     MAX_COLUMNS,
     SEPARATORS,
     read_text_table,
+    stripped,
 )
 
 FOLDER = ".uploads"
 """Under the folder of runs."""
+
+KEPT_SECONDS = 24 * 3600
+"""An upload that no run names is kept as long."""
 
 MAX_BYTES = 50 * 2**20
 PREVIEW = 20
@@ -37,6 +44,7 @@ PREVIEW = 20
 
 _EXPECTED = "Expected a table (CSV, TSV, Parquet) or an npz file of number arrays."
 _MAX_TEXT_BYTES = 500 * 2**20
+_MAX_UNPACKED = 500 * 2**20
 _MAGIC: Mapping[bytes, str] = {
     b"\x89HDF\r\n\x1a\n": "an HDF5 file, as stored models are",
     b"\x93NUMPY": "a single NumPy array; save it with numpy.savez(file, x=...)",
@@ -76,6 +84,7 @@ _REFUSED_SUFFIXES: Mapping[str, str] = {
     ".whl": "code",
 }
 
+_STORED = re.compile(r"\b[0-9a-f]{64}(?=\.)")  # the digest in the name of an upload
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 
 Suffix = Literal["csv", "parquet", "npz"]
@@ -157,6 +166,8 @@ def keep(root: Path, content: bytes, suffix: Suffix) -> Path:
     folder = root / FOLDER
     path = folder / f"{hashlib.sha256(content).hexdigest()}.{suffix}"
     if path.is_file() and path.stat().st_size == len(content):
+        with suppress(OSError):
+            os.utime(path)  # it is in use again
         return path
     partial = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
@@ -169,6 +180,30 @@ def keep(root: Path, content: bytes, suffix: Suffix) -> Path:
         partial.unlink(missing_ok=True)
         raise DataError(f"The file cannot be stored: {error.strerror}.") from None
     return path
+
+
+def tidy(root: Path, now: float | None = None) -> int:
+    """Remove uploads older than a day that no run names; how many.
+
+    Args:
+        root: The folder of runs.
+        now: Seconds since the epoch; None: the present.
+    """
+    before = (time.time() if now is None else now) - KEPT_SECONDS
+    named: set[str] = set()
+    try:
+        held = sorted((root / FOLDER).iterdir())
+        for pattern in (f"*/{RUN}", f"*/*/{RUN}"):  # those in the archive too
+            for run in root.glob(pattern):
+                named |= set(_STORED.findall(run.read_text(encoding="utf-8", errors="replace")))
+        old = [path for path in held if path.is_file() and path.stat().st_mtime < before]
+    except OSError:  # what a run names cannot be told
+        return 0
+    unused = [path for path in old if _STORED.match(path.name) and path.name[:64] not in named]
+    for path in unused:
+        with suppress(OSError):
+            path.unlink()
+    return len(unused)
 
 
 def data_label(data: str) -> str:
@@ -232,13 +267,16 @@ def _read_parquet(content: bytes) -> pd.DataFrame:
 
     try:
         file = pq.ParquetFile(io.BytesIO(content))
-        schema, rows = file.schema_arrow, file.metadata.num_rows
-        _check_schema(list(schema), rows)
+        schema = file.schema_arrow
+        _check_schema(list(schema), file.metadata.num_rows)
+        _check_unpacked(file.metadata)
         texts = [field.name for field in schema if _is_text(field.type)]
         table = pq.read_table(io.BytesIO(content), read_dictionary=texts)
         for name in texts:
             _check_texts(table.column(name), name)
-        return table.to_pandas()
+        frame: pd.DataFrame = table.to_pandas(date_as_object=False)
+        frame.columns = pd.Index(stripped(frame.columns))
+        return frame
     except (pa.ArrowException, OSError, ValueError) as error:
         if isinstance(error, DataError):
             raise
@@ -253,7 +291,7 @@ def _check_schema(fields: Sequence[Any], rows: int) -> None:
             f"The table has {rows:,} rows and {len(fields):,} columns. Expected at most "
             f"{MAX_COLUMNS:,} columns and {MAX_CELLS:,} cells."
         )
-    names = [field.name for field in fields]
+    names = stripped(field.name for field in fields)
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DataError(f"Two columns are named {', '.join(map(repr, twice[:5]))}.")
@@ -262,10 +300,37 @@ def _check_schema(fields: Sequence[Any], rows: int) -> None:
             raise DataError(
                 f"The column {field.name!r} holds {field.type}. Expected one value in each cell."
             )
+        if not _is_known(field.type):
+            raise DataError(
+                f"The column {field.name!r} holds {field.type}. Expected numbers, true or false, "
+                "dates or texts: leave it out of the file."
+            )
 
 
-def _is_text(kind: object) -> bool:
-    return str(kind) in ("string", "large_string")
+def _check_unpacked(metadata: Any) -> None:
+    """What repeats takes little room in the file, and all of it once it is read."""
+    total = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
+    if total > _MAX_UNPACKED:
+        raise DataError(
+            f"The table takes {total / 2**20:,.0f} MB once it is unpacked. Expected at most "
+            f"{_MAX_UNPACKED / 2**20:,.0f} MB."
+        )
+
+
+def _is_known(kind: Any) -> bool:
+    """Whether cells of a type have a bounded size, or are texts, whose size is looked at."""
+    import pyarrow as pa
+
+    of = pa.types
+    bounded = (of.is_boolean, of.is_integer, of.is_floating, of.is_decimal, of.is_temporal)
+    return _is_text(kind) or of.is_null(kind) or any(test(kind) for test in bounded)
+
+
+def _is_text(kind: Any) -> bool:
+    import pyarrow as pa
+
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return str(kind) in ("string", "large_string", "string_view")
 
 
 def _check_texts(column: Any, name: str) -> None:

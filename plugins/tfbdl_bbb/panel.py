@@ -198,6 +198,6 @@ def _with_cut(alt: Any, chart: Any, arrays: Arrays, title: str) -> Any:
     cut, ratio = float(arrays["cut"]), arrays["ratio"]
     if np.isfinite(cut):
         frame = pd.DataFrame({"ratio": [float(np.clip(cut, ratio[0], ratio[-1]))]})
-        rule = alt.Chart(frame).mark_rule(color="#e4572e", strokeDash=[6, 4], strokeWidth=2)
+        rule = alt.Chart(frame).mark_rule(color=COLOURS[2], strokeDash=[6, 4], strokeWidth=2)
         chart = chart + rule.encode(x=_ratio_axis(alt))
     return chart.properties(height=HEIGHT, title=title)

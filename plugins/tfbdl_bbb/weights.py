@@ -84,7 +84,7 @@ def densities(fit: Any, controls: Any) -> Arrays:
     """
     weights = remember(fit.model, "weights", lambda: Weights.of(fit))
     prior = remember(fit.model, "prior draws", lambda: _prior_draws(fit))
-    drawn = np.concatenate([v.ravel() for v in weights.draws.values()])
+    drawn = np.concatenate([weights.draws[name].ravel() for name in weights.names])
     reach = 1.05 * max(np.quantile(np.abs(drawn), 0.999), np.quantile(np.abs(prior), 0.9))
     edges = np.linspace(-reach, reach, BINS + 2)
     parts = {"prior": prior, "posterior": drawn, "posterior means": weights.means}

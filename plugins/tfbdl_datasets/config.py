@@ -21,7 +21,11 @@ class SplitOptions(Config):
         TEST_FRACTION, ge=0.0, lt=1.0, description="Share of the rows held out for testing."
     )
     split: int = Field(
-        0, ge=0, lt=_SEED_LIMIT, description="Seed of the division into training and test rows."
+        0,
+        ge=0,
+        lt=_SEED_LIMIT,
+        description="Seed of the division into training and test rows: another number holds "
+        "out other rows.",
     )
 
 
@@ -80,7 +84,11 @@ class FileOptions(Config):
         "targets.",
     )
     split: int = Field(
-        0, ge=0, lt=_SEED_LIMIT, description="Seed of the division into training and test rows."
+        0,
+        ge=0,
+        lt=_SEED_LIMIT,
+        description="Seed of the division into training and test rows: another number holds "
+        "out other rows.",
     )
 
 

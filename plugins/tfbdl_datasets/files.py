@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def _split(data: Dataset, options: FileOptions) -> Dataset:
 
 def _read_table(path: Path, kind: str, options: FileOptions) -> Dataset:
     frame = _frame(path, kind, options.sep)
-    target = options.target
+    target, features = _stripped(options.target), _stripped(options.features)
     if target is None and not current().targets:
         target = ()
     if target is None:
@@ -69,7 +70,7 @@ def _read_table(path: Path, kind: str, options: FileOptions) -> Dataset:
     return as_dataset(
         frame,
         target=target or None,
-        features=options.features,
+        features=features,
         task=options.task if target else None,
         name=path.stem,
     )
@@ -80,10 +81,19 @@ def _frame(path: Path, kind: str, sep: str | None) -> Any:
 
     try:
         if kind == ".parquet":
-            return pd.read_parquet(path)
-        return pd.read_csv(path, sep=sep or _TEXT[kind], skipinitialspace=True)
+            frame = pd.read_parquet(path)
+        else:
+            frame = pd.read_csv(path, sep=sep or _TEXT[kind], skipinitialspace=True)
     except (OSError, ValueError) as error:  # parser and Arrow errors are ValueErrors
         raise DataError(f"{path} cannot be read as a table: {error}") from None
+    names = _stripped(map(str, frame.columns)) or ()
+    frame.columns = pd.Index([name or f"Unnamed: {i}" for i, name in enumerate(names)])
+    return frame
+
+
+def _stripped(names: Iterable[str] | None) -> tuple[str, ...] | None:
+    """Names of columns without the spaces around them; a command line cannot say those."""
+    return None if names is None else tuple(name.strip() for name in names)
 
 
 def _read_arrays(path: Path, options: FileOptions) -> Dataset:

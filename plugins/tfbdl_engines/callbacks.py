@@ -62,7 +62,8 @@ class LayerFigures(keras.callbacks.Callback):
     """Tells ``on_step`` the KL of each layer at ends of epochs, as ``kl.<layer>``.
 
     Only for models that know it (``kl_figures``), and only as often as it takes no more than a
-    fiftieth of the time. Nothing that trains is touched.
+    fiftieth of the time; but always at the end, of the weights that are kept. It therefore comes
+    after what puts back weights. Nothing that trains is touched.
 
     Args:
         report: Of the run, whose ``on_step`` is told.
@@ -74,14 +75,24 @@ class LayerFigures(keras.callbacks.Callback):
         self.seldom = Seldom()
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        """Compute and tell, if it is time."""
+        """Compute and tell, if it is time and training goes on."""
+        ends = epoch + 1 == self.report.epochs or self.model.stop_training
+        if not ends and self.seldom.due():
+            self._tell()
+
+    def on_train_end(self, logs: Mapping[str, float] | None = None) -> None:
+        """Compute and tell."""
+        self._tell()
+
+    def _tell(self) -> None:
         figures = getattr(self.model, "kl_figures", None)
-        if figures is None or self.report.on_step is None or not self.seldom.due():
+        if figures is None or self.report.on_step is None:
             return
         with self.seldom.timed():
             found = figures()
         if found:
-            step, steps = (epoch + 1) * self.report.steps, self.report.epochs * self.report.steps
+            each = self.report.steps
+            step, steps = (self.report.epoch + 1) * each, self.report.epochs * each
             named = {f"kl.{layer}": value for layer, value in found.items()}
             self.report.on_step({"step": step, "steps": steps, **named})
 

@@ -22,6 +22,7 @@ from tfbdl.inference.mcmc.lockstep import with_room
 from tfbdl.inference.mcmc.transitions import Move
 from tfbdl.inference.mcmc.trees import LogProbAndGradient, Point
 from tfbdl.inference.sgmcmc import kernels
+from tfbdl.labels import label_of
 from tfbdl.remembered import remember
 
 from . import mcmc
@@ -91,6 +92,8 @@ def draw_paths(fit: Any, controls: DrawPathControls) -> Arrays:
         raise ModelError("A path is of a Markov chain. Received: a posterior without one.")
     names = remember(posterior, "coordinates", lambda: _coordinates(posterior.draws))
     first, second = controls.first % len(names), controls.second % len(names)
+    if first == second:  # a coordinate against itself is a line
+        second = (second + 1) % len(names)
     pair = np.stack([_coordinate(posterior.draws, *names[i]) for i in (first, second)], axis=-1)
     chains, draws, _ = pair.shape
     length = max(2, round(controls.length * draws))
@@ -104,8 +107,8 @@ def draw_paths(fit: Any, controls: DrawPathControls) -> Arrays:
         "draws": np.array(draws),
         "chain": np.array(controls.chain % chains),
         "chains": np.array(chains),
-        "axis": np.array([_label(*names[first]), _label(*names[second])]),
-        "coordinate": np.array([_label(*name) for name in names[:100]]),
+        "axis": np.array([_label(posterior.draws, *names[i]) for i in (first, second)]),
+        "coordinate": np.array([_label(posterior.draws, *name) for name in names[:100]]),
         "ess": diagnostics.ess_bulk(pair),
         "r_hat": diagnostics.r_hat(pair),
     }
@@ -219,5 +222,5 @@ def _coordinate(draws: Any, name: str, element: int) -> np.ndarray:
     return np.asarray(value.reshape(*value.shape[:2], -1)[..., element], np.float64)
 
 
-def _label(name: str, element: int) -> str:
-    return f"{name}[{element}]"
+def _label(draws: Any, name: str, element: int) -> str:
+    return label_of(name, np.unravel_index(element, draws[name].shape[2:]))

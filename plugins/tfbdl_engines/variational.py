@@ -147,11 +147,11 @@ class Variational:
 
     def _callbacks(self, context: Context, steps: int, epochs: int, validating: bool) -> list[Any]:
         callbacks: list[Any] = [Report(context.on_step, steps, epochs)]
-        if context.on_step is not None:
-            callbacks.append(LayerFigures(callbacks[0]))
         if self.options.patience is not None:
             monitor = "val_loss" if validating else "loss"
             callbacks.append(EarlyStopping(monitor, self.options.patience))
+        if context.on_step is not None:
+            callbacks.append(LayerFigures(callbacks[0]))
         if context.checkpoints is not None:
             callbacks.append(
                 Checkpoint(context.checkpoints, callbacks, self.options.checkpoint_seconds)

@@ -36,14 +36,15 @@ def show_responsibilities(st: Any, arrays: Arrays) -> None:
     """Draw the components over the rows, the objective and the weights over the steps."""
     step, steps = int(arrays["step"]), int(arrays["steps"])
     by_draws = str(arrays["kind"]) == "gibbs"
+    climbs = bool(arrays["climbs"])
     st.subheader("Rows share themselves among components")
     st.markdown(
         "Each row has the colour of the component that it was drawn for: from draw to draw rows "
         "change sides, and components come and go."
         if by_draws
         else "Each row is a blend of the colours of the components that may have made it. Go "
-        "through the steps: shares are computed from components, then components from shares, and "
-        "the objective never falls."
+        "through the steps: shares are computed from components, then components from shares"
+        + (", and the objective never falls." if climbs else "; the objective may fall by chance.")
     )
     values, rows = arrays["value"], int(arrays["rows"])
     weights = arrays["weight"][step]
@@ -156,7 +157,7 @@ def _paths(path: np.ndarray, alive: list[int]) -> Any:
             "place": np.repeat(np.arange(steps), len(alive)),
         }
     )
-    line = alt.Chart(frame).mark_line(color="#94a3b8", strokeDash=[3, 3], strokeWidth=1.5)
+    line = alt.Chart(frame).mark_line(color=COLOURS[8], strokeDash=[3, 3], strokeWidth=1.5)
     return line.encode(detail="component:N", order="place:Q")
 
 

@@ -39,14 +39,14 @@ def responsibilities(fit: Any, controls: StepControls) -> Arrays:
         responsibilities; ``mean [k, 2]``, ``path [steps, k, 2]``: the means, and those before;
         ``ellipse [k, 2, 61, 2]`` at one and two standard deviations (not of k-means); ``weight
         [steps, k]`` and ``value [steps]`` of all steps, the latter named ``objective``; ``step``,
-        ``steps``; ``kind``: ``em`` or ``gibbs``; ``axis [2]``: names of the axes.
+        ``steps``; ``kind``: ``em`` or ``gibbs``; ``climbs``: whether no step may fall; ``axis
+        [2]``: names of the axes.
 
     Raises:
         ModelError: If the data of the run are not known.
     """
     x = remember(fit.model, "rows", lambda: _rows_of(fit))
-    name = ("steps", controls.start, controls.seed)
-    steps = remember(fit.model, name, lambda: _steps_of(fit, controls))
+    steps = _steps(fit, controls)
     step = min(controls.step, len(steps.value) - 1)
     shown = x[:: -(-len(x) // MOST_ROWS)]
     plane = _plane(x, controls)
@@ -63,6 +63,7 @@ def responsibilities(fit: Any, controls: StepControls) -> Arrays:
         "step": np.array(step),
         "steps": np.array(len(steps.value) - 1),
         "kind": np.array(steps.kind),
+        "climbs": np.array(steps.climbs),
         "axis": np.array(plane.names),
     }
     if steps.covariances is not None:
@@ -91,6 +92,7 @@ class Steps:
         value: ``[steps]``, the objective; of draws, how many components have rows.
         objective: What it is called.
         kind: ``em`` or ``gibbs``.
+        climbs: Whether no step may fall: not where the E-step is random or of minibatches.
         shares: From a step and rows ``[n, d]``, of the training rows and in their order, to
             responsibilities ``[n, k]``.
     """
@@ -101,19 +103,33 @@ class Steps:
     value: np.ndarray
     objective: str
     kind: str
+    climbs: bool
     shares: Callable[[int, np.ndarray], np.ndarray]
 
 
-def _steps_of(fit: Any, controls: StepControls) -> Steps:
+def _steps(fit: Any, controls: StepControls) -> Steps:
     if getattr(fit.model, "has_draws_alone", False):
-        return _draws_of(fit)
-    model = fit.model.clone(seed=fit.model.seed)  # a copy, not fitted
-    rows = model.rows(fit.dataset().in_memory())
-    options = fit.spec.engine_options if fit.spec.engine in (None, "em") else {}
+        return remember(fit.model, "steps", lambda: _draws_of(fit))
+    seed = controls.seed if controls.start == "random" else None
+    return remember(fit.model, ("steps", seed), lambda: _steps_of(fit, controls))
+
+
+def _options_of(fit: Any) -> Mapping[str, Any]:
+    return fit.spec.engine_options if fit.spec.engine in (None, "em") else {}
+
+
+def _climb_of(fit: Any) -> Climb:
+    """The loop over a copy of the model, which is not fitted."""
+    model, options = fit.model.clone(seed=fit.model.seed), _options_of(fit)
     of_steps = ("e_step", "samples", "batch_size", "forgetting")
     schedule = Schedule(tolerance=None, **{n: options[n] for n in of_steps if n in options})
-    climb = Climb(model, rows, schedule, fit.spec.seed)
-    state = climb.begin(_start(fit, model, climb.rows, options, controls))
+    return Climb(model, model.rows(fit.dataset().in_memory()), schedule, fit.spec.seed)
+
+
+def _steps_of(fit: Any, controls: StepControls) -> Steps:
+    climb = remember(fit.model, "climb", lambda: _climb_of(fit))  # traced once for all starts
+    model: Any = climb.model
+    state = climb.begin(_start(fit, model, climb.rows, _options_of(fit), controls))
     most = min(MOST_STEPS, max(1, TRAJECTORY_BYTES // _bytes_of(state.params)))
     states = [state]
     for _ in range(min(most, _length(fit, controls))):
@@ -136,6 +152,7 @@ def _steps_of(fit: Any, controls: StepControls) -> Steps:
         value=np.array([float(s.value) for s in states]),
         objective=model.objective,
         kind="em",
+        climbs=climb.schedule.climbs,
         shares=shares,
     )
 
@@ -186,20 +203,27 @@ def _draws_of(fit: Any) -> Steps:
     x = _rows_of(fit)
     z = fit.model.draws.draws["z"][0]
     z = z[:: -(-len(z) // MOST_STEPS)]
-    members = np.eye(int(z.max()) + 1)[z]  # [draw, n, k]
-    counts = members.sum(axis=1)
-    at_least = np.maximum(counts, 1.0)[..., np.newaxis]
-    means = np.einsum("snk,nd->skd", members, x) / at_least
-    squares = np.einsum("snk,ni,nj->skij", members, x, x, optimize=True) / at_least[..., np.newaxis]
-    step = -(-len(x) // MOST_ROWS)
+    k, d = int(z.max()) + 1, x.shape[1]
+    counts = np.stack([np.bincount(labels, minlength=k) for labels in z])
+    means = np.full((len(z), k, d), np.nan)
+    covariances = np.full((len(z), k, d, d), np.nan)
+    for draw, labels in enumerate(z):
+        members = np.split(x[np.argsort(labels, kind="stable")], np.cumsum(counts[draw])[:-1])
+        for component in np.flatnonzero(counts[draw]):
+            rows = members[component]
+            means[draw, component] = rows.mean(axis=0)
+            shifted = rows - means[draw, component]
+            covariances[draw, component] = shifted.T @ shifted / len(rows)
+    z = z[:, :: -(-len(x) // MOST_ROWS)].astype(np.int32)
     return Steps(
         weights=counts / len(x),
-        means=np.where(counts[..., np.newaxis] > 0, means, np.nan),
-        covariances=squares - means[..., np.newaxis] * means[..., np.newaxis, :],
+        means=means,
+        covariances=covariances,
         value=(counts > 0).sum(axis=1).astype(np.float64),
         objective="components with rows",
         kind="gibbs",
-        shares=lambda draw, shown: members[draw, ::step],
+        climbs=False,
+        shares=lambda draw, shown: np.eye(k)[z[draw]],
     )
 
 

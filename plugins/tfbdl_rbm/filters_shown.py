@@ -17,6 +17,7 @@ from tfbdl.remembered import remember
 
 from . import energy
 from .panel import MOST_STEPS, FilterControls
+from .units import Units
 
 MOST_ROWS = 500
 FANTASIES = 20
@@ -39,7 +40,10 @@ def filters(fit: Any, controls: FilterControls) -> Arrays:
     model = fit.model
     W = np.asarray(model.kernel).T
     order = np.argsort(-np.linalg.norm(W, axis=1), kind="stable")[:MOST_UNITS]
-    shape = image_shape(fit.info.x_shape if fit.info is not None else (W.shape[1],))
+    known = fit.info is not None
+    shape = image_shape(
+        fit.info.x_shape if known else (W.shape[1],), fit.info.feature_names if known else None
+    )
     shape = (W.shape[1],) if shape is None or len(shape) == 3 else shape
     chains, energies = remember(
         model, ("chains", controls.seed), lambda: _chains(model, controls.seed)
@@ -66,11 +70,20 @@ def filters(fit: Any, controls: FilterControls) -> Arrays:
 def _chains(model: Any, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Visible states ``[step, chain, d]`` from noise on, and their mean free energy ``[step]``."""
     key = random.key(seed, "fantasies")
-    weights, units = model.weights_now(), model.units
-    start = units.base_draw(FANTASIES, random.fold_in(key, "base"), weights.W.dtype)
+    weights = model.weights_now()
+    start = model.units.base_draw(FANTASIES, random.fold_in(key, "base"), weights.W.dtype)
+    run = remember(model, "run", lambda: _compiled(model.units))
+    states, free = run(start, weights, key)
+    return states.numpy(), free.numpy()
+
+
+def _compiled(units: Units) -> Any:
+    """All steps of all chains, traced once for all seeds."""
 
     @tf.function(autograph=False)
-    def run(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def run(
+        start: tf.Tensor, weights: energy.Weights, key: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         def step(u: tf.Tensor, i: tf.Tensor) -> tf.Tensor:
             return energy.gibbs_step(units, weights, u, random.fold_in(key, i))
 
@@ -81,8 +94,7 @@ def _chains(model: Any, seed: int) -> tuple[np.ndarray, np.ndarray]:
         decoded = tf.reshape(units.decode(flat), [-1, FANTASIES, start.shape[1]])
         return decoded, tf.reduce_mean(free, axis=1)
 
-    states, free = run(start)
-    return states.numpy(), free.numpy()
+    return run
 
 
 def _rows_of(fit: Any) -> np.ndarray | None:

@@ -173,7 +173,7 @@ class View:
             order=[int(j) for j in np.argsort(-busy, kind="stable")],
             mean_kl=mean_kl,
             spread=spread,
-            shape=image_shape(rows.shape[1:]),
+            shape=image_shape(rows.shape[1:], getattr(info, "feature_names", None)),
             centre=np.asarray(info.x_mean) if known else np.zeros(width),
             scale=np.asarray(info.x_std) if known else np.ones(width),
             has_prior=hasattr(model, "elbo_parts"),

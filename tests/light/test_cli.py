@@ -119,3 +119,23 @@ print("heavy:", sorted(heavy & sys.modules.keys()))
     assert done.stdout.endswith("heavy: []\n"), done.stderr
     assert "no_such_model_at_all" in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+SLOW_END = """
+import atexit, sys, time
+from tfbdl import api, cli
+api.serve = lambda *_, **__: print("served")
+atexit.register(time.sleep, 60)
+cli.main(["serve", sys.argv[1]])
+"""
+
+
+def test_command_that_has_served_does_not_wait_for_the_interpreters_end(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SLOW_END, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "served\n"), done.stderr

@@ -54,3 +54,33 @@ def test_error_is_ours_and_also_the_builtin_one(cls: type, builtin: type) -> Non
 
 def test_did_you_mean_is_empty_when_nothing_is_near() -> None:
     assert errors.did_you_mean("zzz", ["nuts", "hmc"]) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("No file is at '/home/ada/my data/x.csv'.", "No file is at 'x.csv'."),
+        ("/tmp/runs/first holds no run.", "first holds no run."),
+        (r"'C:\Users\ada\x.csv' and C:\Users\ada\y.csv", "'x.csv' and y.csv"),
+        ("~/runs/first: lost", "first: lost"),
+        ("1/2 of kg/m, and/or https://example.org/a/b", None),
+        ("layers 'dense/kernel' and dense/bias", None),
+        ("OSError:/home/ada/x.csv", "OSError:x.csv"),
+        ("file:///home/ada/secret/x.csv and FILE:/srv/y.csv", "x.csv and y.csv"),
+        ("'file:///home/ada/my data/x.csv'", "'x.csv'"),
+        ("in </home/ada/x> there is", "in <x> there is"),
+        (r"from \\server\share\x, '\\server\share\y'", "from x, 'y'"),
+        (r"C:/Users/ada/x and C:\\Users\\ada\\y", "x and y"),
+        ("~ada/data/x.csv, ~ada/y.csv, '~ada/my data/z.csv'", "x.csv, y.csv, 'z.csv'"),
+        ("/home/My User/x.csv is", "x.csv is"),
+        ("/home/ada de souza/data/x.csv is", "x.csv is"),
+        (r"C:\Users\Ada Smith\My Data (2)\x.csv is", "x.csv is"),
+        ("/a/b:/c/d", "b:d"),
+        ("/tmp/runs/first holds dense/bias", "first holds dense/bias"),
+        ("/home/ada, dense/bias", "ada, dense/bias"),
+        ("http://localhost:8501/live?run=a and s3://bucket/a/b", None),
+        ("</b> and <br/>, 3 // 4, ./a/b, ../a/b, y ~ a/b, x/~y", None),
+    ],
+)
+def test_paths_are_cut_down_to_their_last_part(text: str, expected: str | None) -> None:
+    assert errors.without_paths(text) == (text if expected is None else expected)

@@ -43,6 +43,13 @@ def test_image_shape_tells_images_from_tables(
     assert image_shape(row) == expected
 
 
+def test_flat_rows_of_named_columns_are_images_from_sixty_four_on() -> None:
+    for size, side in ((16, 4), (25, 5), (36, 6), (49, 7)):
+        assert image_shape((size,)) == (side, side)
+        assert image_shape((size,), [f"c{i}" for i in range(size)]) is None
+    assert image_shape((64,), [f"pixel {i}" for i in range(64)]) == (8, 8)
+
+
 def test_image_grid_lays_images_out_by_rows_with_lines_between() -> None:
     images = np.stack([np.full((2, 2), value) for value in (0.0, 0.25, 1.0)])
     grid = image_grid(images, columns=2, side=5)
@@ -60,6 +67,11 @@ def test_image_grid_blows_pixels_up_and_clips_to_the_given_range() -> None:
     assert grid[0, :, 0].tolist() == [0, 0, 128, 128, 255, 255, 128, 128]
 
 
+def test_image_grid_shows_what_is_no_number_as_black() -> None:
+    grid = image_grid(np.array([[[np.nan, 2.0, 4.0]]]), columns=1, side=3)
+    assert grid[0, :, 0].tolist() == [0, 0, 255]
+
+
 def test_remember_computes_once_for_each_owner_and_name_and_frees_with_the_owner() -> None:
     class Owner:
         """A weak reference needs an object of a class of its own."""
@@ -75,6 +87,19 @@ def test_remember_computes_once_for_each_owner_and_name_and_frees_with_the_owner
     gc.collect()
     assert kept() is None
     assert remember(second, "a", lambda: -1) == 3
+
+
+def test_remember_forgets_what_was_not_asked_for_the_longest() -> None:
+    class Owner:
+        """A weak reference needs an object of a class of its own."""
+
+    owner = Owner()
+    for i in range(40):
+        remember(owner, i, lambda i=i: i)
+        remember(owner, "always", lambda i=i: i)
+    assert remember(owner, "always", lambda: -1) == 0
+    assert remember(owner, 39, lambda: -1) == 39
+    assert remember(owner, 0, lambda: -1) == -1
 
 
 def shown(show: str, arrays: dict[str, object], folder: Path) -> AppTest:
@@ -158,6 +183,7 @@ def test_responsibilities_show_the_gain_of_a_step_for_each_row(tmp_path: Path) -
         "step": 2,
         "steps": 3,
         "kind": "em",
+        "climbs": True,
         "axis": ["column 0", "column 1"],
     }
     page = shown("tfbdl_mixture.panel:show_responsibilities", arrays, tmp_path)
@@ -167,6 +193,9 @@ def test_responsibilities_show_the_gain_of_a_step_for_each_row(tmp_path: Path) -
         "Components in effect": "2.00 of 2",
     }
     assert page.metric[1].delta == "+0.5"
+    assert "the objective never falls" in page.markdown[0].value
+    page = shown("tfbdl_mixture.panel:show_responsibilities", arrays | {"climbs": False}, tmp_path)
+    assert "the objective may fall" in page.markdown[0].value
 
 
 def test_colours_of_rows_are_blended_by_their_shares() -> None:
@@ -174,7 +203,10 @@ def test_colours_of_rows_are_blended_by_their_shares() -> None:
 
     from tfbdl.pictures import COLOURS
 
-    assert blended(np.array([[1.0, 0.0], [0.0, 1.0]])) == [COLOURS[0], COLOURS[1]]
+    assert blended(np.array([[1.0, 0.0], [0.0, 1.0]])) == [
+        COLOURS[0].lower(),
+        COLOURS[1].lower(),
+    ]
     middle = blended(np.array([[0.5, 0.5]]))[0]
     ends = [int(colour[1:3], 16) for colour in COLOURS[:2]]
     assert int(middle[1:3], 16) == pytest.approx(np.mean(ends), abs=1)

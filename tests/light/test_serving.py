@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 
 from tfbdl import cli
-from tfbdl.errors import RunError, SpecError, UnknownNameError, without_paths
+from tfbdl.errors import RunError, SpecError, UnknownNameError
 from tfbdl.serving import presence, server, tasks
 from tfbdl.serving.requests import Job
 
@@ -53,6 +53,7 @@ def failing(runs: Fits, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         "name": UnknownNameError("run", "firts", ["first"]),
         "ours": RunError("The run in /home/ada/runs/first is not finished."),
         "other": ZeroDivisionError("in '/home/ada/my plugins/panel.py'"),
+        "exit": SystemExit("no such model"),
     }[arguments["error"]]
 
 
@@ -151,6 +152,15 @@ def test_what_fails_to_load_is_said_to_every_request(make: Callable[..., server.
     assert error(ask(port, body={"task": "echo"})) == (422, "TensorFlow is broken.")
 
 
+def test_what_exits_while_it_loads_is_said_to_every_request(
+    make: Callable[..., server.Server],
+) -> None:
+    port = make(lambda: sys.exit("TensorFlow is broken.")).port
+    for _ in range(2):
+        status, text = error(ask(port, body={"task": "echo"}))
+        assert (status, "TensorFlow is broken." in text) == (500, True)
+
+
 @pytest.mark.parametrize("path", ["/compute", "/health"])
 @pytest.mark.parametrize("token", ["", "Bearer ", "Bearer another", f"Basic {TOKEN}", TOKEN])
 def test_wrong_token_is_refused(
@@ -191,6 +201,7 @@ def test_long_request_is_refused_unread(make: Callable[..., server.Server]) -> N
         b'{"task": "echo", "run": 2}',
         b'{"task": "echo", "arguments": []}',
         b'{"task": "echo", "more": 1}',
+        b"[" * 100_000,
     ],
 )
 def test_malformed_request_is_told_the_form(make: Callable[..., server.Server], raw: bytes) -> None:
@@ -224,6 +235,7 @@ def test_errors_say_what_is_wrong_and_no_path(
     assert said("ours") == (422, "The run in first is not finished.")
     assert said("other") == (500, "The task 'failing' failed. ZeroDivisionError: in 'panel.py'")
     assert "Traceback" in capfd.readouterr().err
+    assert said("exit") == (500, "The task 'failing' failed. SystemExit: no such model")
     assert ask(port, body={"task": "echo"})[0] == 200  # it goes on
 
 
@@ -372,18 +384,3 @@ def test_sigterm_ends_it_and_its_http_part_needs_no_tensorflow(tmp_path: Path) -
         printed, _ = process.communicate(timeout=20)
     assert (process.returncode, printed) == (0, "[]\n")
     assert presence.read(tmp_path) is None
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("No file is at '/home/ada/my data/x.csv'.", "No file is at 'x.csv'."),
-        ("/tmp/runs/first holds no run.", "first holds no run."),
-        (r"'C:\Users\ada\x.csv' and C:\Users\ada\y.csv", "'x.csv' and y.csv"),
-        ("~/runs/first: lost", "first: lost"),
-        ("1/2 of kg/m, and/or https://example.org/a/b", None),
-        ("layers 'dense/kernel' and dense/bias", None),
-    ],
-)
-def test_paths_are_cut_down_to_their_last_part(text: str, expected: str | None) -> None:
-    assert without_paths(text) == (text if expected is None else expected)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from ..errors import ModelError, OptionsError, did_you_mean
+from ..errors import ModelError, OptionsError
+from ..labels import element_of
 from ..protocols import PriorBySite
 from . import marginals
 from .tasks import FitsByRun
 
 MOST_ELEMENTS = 24
-_LABEL = re.compile(r"(?P<site>.+?)(?:\[(?P<index>[\d,\s]+)\])?")
 NOT_APART = "The model gives no prior of its parameters apart."
 FLAT = "The prior of this element is flat: it has no density."
 
@@ -67,7 +66,7 @@ def prior_draws(runs: FitsByRun, arguments: Mapping[str, Any]) -> dict[str, np.n
 def _of_element(
     model: PriorBySite | None, params: Mapping[str, tf.Tensor], label: str, low: float, high: float
 ) -> tuple[np.ndarray, np.ndarray, str]:
-    site, index = _parsed(label, params)
+    site, index = element_of(label, {name: value.shape for name, value in params.items()})
     nothing = np.full(marginals.POINTS, np.nan)
     if model is None:
         return nothing, nothing, NOT_APART
@@ -77,19 +76,3 @@ def _of_element(
     draws = marginals.draws_of(distribution, index)
     grid = marginals.grid_over(draws, low, high)
     return grid, marginals.density(distribution, index, grid, draws), ""
-
-
-def _parsed(label: str, params: Mapping[str, tf.Tensor]) -> tuple[str, tuple[int, ...]]:
-    """Site and index of an element."""
-    match = _LABEL.fullmatch(label)
-    site = match["site"] if match else label
-    if match is None or site not in params:
-        raise OptionsError(
-            f"The posterior has no site {site!r}.{did_you_mean(site, params)} "
-            f"Known: {', '.join(params)}."
-        )
-    index = tuple(int(i) for i in match["index"].split(",")) if match["index"] else ()
-    shape = tuple(params[site].shape)
-    if len(index) != len(shape) or any(i >= n for i, n in zip(index, shape, strict=True)):
-        raise OptionsError(f"The site {site!r} has the shape {list(shape)}. Received: {label!r}.")
-    return site, index

@@ -14,6 +14,8 @@ from typing import Any
 from ..errors import OptionsError, TfbdlError, UnknownNameError, without_paths
 
 JSON, NPZ = "application/json", "application/x-npz"
+JOB_HEADER = "X-Job"
+"""By what name ``/health`` shall call a request while it is computed."""
 
 
 @dataclass
@@ -23,6 +25,8 @@ class Job:
     Attributes:
         task, run, arguments: What was asked for.
         wanted: Whether the one who asked still listens.
+        id: What the one who asked calls it.
+        began: When its computation began, as ``time.monotonic`` has it.
         done: Set once there is an answer.
         status, kind, body: The answer.
     """
@@ -31,12 +35,14 @@ class Job:
     run: str | None
     arguments: Mapping[str, Any]
     wanted: Callable[[], bool]
+    id: str = ""
+    began: float = 0.0
     done: threading.Event = field(default_factory=threading.Event)
     status: HTTPStatus = HTTPStatus.OK
     kind: str = NPZ
     body: bytes = b""
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: BaseException) -> None:
         """Answer with an error."""
         self.status, self.kind = status_of(error), JSON
         self.body = error_body(text_of(error, self))
@@ -51,7 +57,7 @@ def job_from(body: bytes, wanted: Callable[[], bool]) -> Job:
     expected = 'Expected {"task": NAME, "run": ID or null, "arguments": {...}} as JSON.'
     try:
         asked = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise OptionsError(f"The request is no JSON. {expected}") from None
     known = {"task", "run", "arguments"}
     if not isinstance(asked, dict) or "task" not in asked or not set(asked) <= known:
@@ -63,7 +69,7 @@ def job_from(body: bytes, wanted: Callable[[], bool]) -> Job:
     return Job(task, run, arguments, wanted)
 
 
-def status_of(error: Exception) -> HTTPStatus:
+def status_of(error: BaseException) -> HTTPStatus:
     """Of the answer: 404 for an unknown name, 422 for what was refused, 500 for a fault."""
     if isinstance(error, UnknownNameError):
         return HTTPStatus.NOT_FOUND
@@ -72,7 +78,7 @@ def status_of(error: Exception) -> HTTPStatus:
     return HTTPStatus.INTERNAL_SERVER_ERROR
 
 
-def text_of(error: Exception, job: Job) -> str:
+def text_of(error: BaseException, job: Job) -> str:
     """What an error says, without paths; the traceback of one that was not meant is logged."""
     if isinstance(error, TfbdlError):
         return without_paths(str(error))

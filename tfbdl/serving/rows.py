@@ -13,6 +13,9 @@ from ..data import Dataset
 from ..errors import DataError, ModelError
 
 MOST_ROWS = 2_000
+MOST_TRAINING_ROWS = 50_000
+MOST_TRAINING_NUMBERS = 4_000_000
+"""Of the inputs to which distances are taken: 16 MB of float32, and a tenth of a second."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,21 +58,36 @@ def rows_of(dataset: Dataset | None, most: int = MOST_ROWS) -> Rows:
     return Rows(x=chosen, y=None if y is None else np.asarray(y)[index], index=index, kind=kind)
 
 
-def training_inputs(dataset: Dataset, most: int = 5_000) -> np.ndarray:
+def training_inputs(
+    dataset: Dataset, most_numbers: int = MOST_TRAINING_NUMBERS, most: int = MOST_TRAINING_ROWS
+) -> np.ndarray:
     """Inputs of evenly spaced training rows, ``[n, ...]``.
+
+    Args:
+        dataset: The data of a run.
+        most_numbers: Of all inputs together.
+        most: Rows.
 
     Raises:
         DataError: If the inputs are several arrays by name.
     """
     dataset = dataset.in_memory()
-    if isinstance(dataset.x, Mapping):
-        raise DataError(
-            "One array of inputs is expected here. Received: inputs by name "
-            f"({', '.join(dataset.x)})."
-        )
+    require_one_array(dataset.x)
     x = np.asarray(dataset.x)
-    count = min(len(x), most)
+    count = min(len(x), most, max(1, most_numbers // max(1, x[:1].size)))
     return x[np.arange(count) * len(x) // max(1, count)]
+
+
+def require_one_array(x: Any) -> None:
+    """Raise unless inputs are one array.
+
+    Raises:
+        DataError: If they are several arrays by name.
+    """
+    if isinstance(x, Mapping):
+        raise DataError(
+            f"One array of inputs is expected here. Received: inputs by name ({', '.join(x)})."
+        )
 
 
 def require_targets(fit: Any, rows: Rows) -> None:

@@ -25,7 +25,7 @@ from typing import Any
 
 from ..errors import OptionsError, RunError
 from . import presence, tasks
-from .requests import JSON, Job, error_body, job_from
+from .requests import JOB_HEADER, JSON, Job, error_body, job_from
 
 ADDRESS = "127.0.0.1"
 HOSTS = (ADDRESS, "localhost")
@@ -55,6 +55,7 @@ class Server:
         self._jobs: queue.Queue[Job | None] = queue.Queue()  # None: there are no more
         self._started = False
         self._load = load
+        self._at_work: Job | None = None
         self._ready, self._busy = threading.Event(), threading.Event()
         self._busy.set()  # until everything is loaded
         self._last = time.monotonic()
@@ -81,6 +82,18 @@ class Server:
         """Seconds since the last computation ended."""
         return 0.0 if self.busy else time.monotonic() - self._last
 
+    def health(self) -> dict[str, Any]:
+        """How it stands: ``state``, and ``job`` while one is computed.
+
+        Of the job ``id``, as its request gave it; ``seconds``, since when it is computed; and
+        ``wanted``, whether the one who asked still listens.
+        """
+        job, said = self._at_work, {"state": self.state}
+        if job is None:
+            return said
+        seconds = time.monotonic() - job.began
+        return {**said, "job": {"id": job.id, "seconds": seconds, "wanted": job.wanted()}}
+
     def start(self) -> None:
         """Answer, load and compute in threads that end with the process."""
         self._started = True
@@ -103,7 +116,7 @@ class Server:
         runs, fault = None, None
         try:
             runs = self._load()
-        except Exception as error:
+        except BaseException as error:  # SystemExit too: whoever asks is told
             fault = error
         self._ready.set()
         while True:
@@ -113,15 +126,18 @@ class Server:
             if job is None:
                 return
             self._busy.set()
+            job.began = time.monotonic()
+            self._at_work = job
             try:
                 if job.wanted():  # a slider that was moved on asks no more
                     if runs is None:
                         raise fault or RunError("Nothing was loaded.")
                     answer = tasks.carry_out(runs, job.task, job.run, job.arguments)
                     job.body = tasks.to_npz(answer)
-            except Exception as error:
+            except BaseException as error:  # a plugin may raise SystemExit; the thread goes on
                 job.fail(error)
             finally:
+                self._at_work = None
                 job.done.set()
 
 
@@ -140,7 +156,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path != "/health":
             self._refuse(HTTPStatus.NOT_FOUND, "Only /health and /compute are answered.")
             return
-        self._send(HTTPStatus.OK, JSON, json.dumps({"state": self.served.state}).encode())
+        self._send(HTTPStatus.OK, JSON, json.dumps(self.served.health()).encode())
 
     def do_POST(self) -> None:
         """``/compute``."""
@@ -162,6 +178,7 @@ class _Handler(BaseHTTPRequestHandler):
         except OptionsError as error:
             self._refuse(HTTPStatus.BAD_REQUEST, str(error))
             return
+        job.id = self.headers.get(JOB_HEADER, "")
         self.served.submit(job)
         self._send(job.status, job.kind, job.body)
 
@@ -181,10 +198,10 @@ class _Handler(BaseHTTPRequestHandler):
         return True
 
     def _still_connected(self) -> bool:
-        readable, _, _ = select.select([self.connection], [], [], 0)
-        if not readable:
-            return True
-        with suppress(OSError):
+        with suppress(OSError, ValueError):  # closed meanwhile
+            readable, _, _ = select.select([self.connection], [], [], 0)
+            if not readable:
+                return True
             return self.connection.recv(1, socket.MSG_PEEK) != b""
         return False
 

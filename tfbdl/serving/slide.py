@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..errors import OptionsError, did_you_mean
+from ..remembered import remember
 from .predictions import DRAWS
-from .rows import require_targets, rows_of, training_inputs
+from .rows import require_one_array, require_targets, rows_of, training_inputs
 from .tasks import FitsByRun
 
 POINTS = 91  # 0 and 1 are among them, where a line runs from -1 to 2 or from 0 to 10
@@ -55,7 +57,9 @@ def slide(runs: FitsByRun, arguments: Mapping[str, Any]) -> dict[str, np.ndarray
     fit, dataset = runs.fit(run), runs.data(run)
     rows = rows_of(dataset)
     require_targets(fit, rows)
-    train = training_inputs(dataset)
+    require_one_array(rows.x)
+    near = remember(fit.model, "neighbours", lambda: Neighbours.of(training_inputs(dataset)))
+    train = near.train
     start = rows.x[_whole("row", arguments.get("row", 0), len(rows.x))]
     if arguments.get("direction") == "row":
         other = _whole("other", arguments.get("other", 0), len(rows.x))
@@ -66,7 +70,7 @@ def slide(runs: FitsByRun, arguments: Mapping[str, Any]) -> dict[str, np.ndarray
     answer = {
         "position": position,
         "at": np.asarray(_position_of_row(arguments, start)),
-        "distance": distance(inputs, train),
+        "distance": near.distance(inputs),
         "marks": _marks(train, arguments),
         **_predicted(predictive, len(position)),
     }
@@ -140,28 +144,46 @@ LINES: Mapping[str, Line] = {
 """Direction -> its line."""
 
 
-def distance(x: np.ndarray, train: np.ndarray) -> np.ndarray:
-    """From each input to the nearest training row, in standard deviations of the features.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Neighbours:
+    """Training rows, made ready to find the nearest among them.
 
-    ``min_j sqrt(mean_f ((x_f - t_jf) / sd_f)^2)``; features that do not vary are measured in the
-    mean standard deviation of the others.
+    Features are measured in their standard deviations; those that do not vary in the mean standard
+    deviation of the others.
 
-    Args:
-        x: ``[p, ...]``.
+    Attributes:
         train: ``[n, ...]``.
-
-    Returns:
-        ``[p]``.
+        rows: ``[n, f]``, standardised, float32.
+        squares: ``[n]``, their squared lengths.
+        centre, sd: ``[f]``.
     """
-    rows = train.reshape(len(train), -1).astype(np.float64)
-    sd = rows.std(axis=0)
-    sd = np.where(sd > 0, sd, sd[sd > 0].mean() if (sd > 0).any() else 1.0)
-    centre = rows.mean(axis=0)
-    rows = (rows - centre) / sd
-    points = (x.reshape(len(x), -1) - centre) / sd
-    squares = (points**2).sum(axis=1)[:, np.newaxis] + (rows**2).sum(axis=1) - 2 * points @ rows.T
-    nearest = np.maximum(squares.min(axis=1), 0.0)
-    return np.asarray(np.sqrt(nearest / rows.shape[1]))
+
+    train: np.ndarray
+    rows: np.ndarray
+    squares: np.ndarray
+    centre: np.ndarray
+    sd: np.ndarray
+
+    @classmethod
+    def of(cls, train: np.ndarray) -> Neighbours:
+        """The neighbours among training inputs ``[n, ...]``."""
+        flat = train.reshape(len(train), -1)
+        centre, sd = flat.mean(axis=0, dtype=np.float64), flat.std(axis=0, dtype=np.float64)
+        sd = np.where(sd > 0, sd, sd[sd > 0].mean() if (sd > 0).any() else 1.0)
+        rows = ((flat - centre) / sd).astype(np.float32)
+        squares = np.einsum("nf,nf->n", rows, rows)
+        return cls(train=train, rows=rows, squares=squares, centre=centre, sd=sd)
+
+    def distance(self, x: np.ndarray) -> np.ndarray:
+        """From each input ``[p, ...]`` to the nearest row, in standard deviations, ``[p]``.
+
+        ``min_j sqrt(mean_f ((x_f - t_jf) / sd_f)^2)``; which row is nearest is found in float32.
+        """
+        flat = x.reshape(len(x), -1).astype(np.float64)
+        points = ((flat - self.centre) / self.sd).astype(np.float32)
+        nearest = (self.squares - 2.0 * points @ self.rows.T).argmin(axis=1)
+        apart = (flat - self.train.reshape(len(self.train), -1)[nearest]) / self.sd
+        return np.asarray(np.sqrt((apart**2).mean(axis=1)))
 
 
 def _predicted(predictive: Any, count: int) -> dict[str, np.ndarray]:

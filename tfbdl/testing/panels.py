@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,9 @@ from .steps import without_xla
 SECONDS = 120.0
 """For the process that draws."""
 
+MOST_CHOICES = 4
+"""Computations for choices and switches beyond their defaults."""
+
 # In a process of its own: here TensorFlow is loaded, and the page must do without.
 _DRAW = """
 import sys
@@ -54,6 +57,8 @@ for path in sys.argv[2:]:
     if drawn.exception:
         first = drawn.exception[0]
         sys.exit(f"show raises {first.message}\\n" + "\\n".join(first.stack_trace))
+    if drawn.error:
+        sys.exit(f"show draws an error: {drawn.error[0].value}")
     if not len(drawn.main.children):
         sys.exit("show draws nothing.")
 heavy = sorted({"tensorflow", "keras", "tensorflow_probability"} & set(sys.modules))
@@ -65,10 +70,11 @@ if heavy:
 def check_panel(name: str, fits: list[Any] | None = None) -> str | None:
     """A panel computes arrays of a small fit, and draws them without TensorFlow.
 
-    ``compute`` gives a mapping of arrays of numbers, booleans or texts at the default controls;
-    of the first fit also at the least and the greatest values that their bounds admit, unless it
-    refuses these with an error of ``tfbdl.errors``. ``show`` draws each of them without an
-    exception.
+    ``compute`` gives a mapping of arrays of numbers, booleans or texts at the default controls,
+    none of several numbers that are all NaN; of the first fit also at the least and the greatest
+    values that the bounds of its controls admit, and at the other values of its choices and
+    switches. It may refuse some of these with an error of ``tfbdl.errors``, but not all. ``show``
+    draws each answer without an exception and without ``st.error``.
 
     Args:
         name: Of the panel.
@@ -88,11 +94,10 @@ def check_panel(name: str, fits: list[Any] | None = None) -> str | None:
     answers = []
     for number, shown in enumerate(_fits(spec) if fits is None else fits):
         answers.append(compute(spec, shown, make(spec.controls, _needed(spec.controls), who)))
-        for bounds in at_bounds(spec.controls) if number == 0 else ():
-            try:
-                answers.append(compute(spec, shown, make(spec.controls, bounds, who)))
-            except TfbdlError:  # such as a row that so few data do not have
-                continue
+        _require_numbers(who, answers[-1])
+        if number == 0:
+            answers += _not_refused(spec, shown, at_bounds(spec.controls))
+            answers += _not_refused(spec, shown, at_choices(spec.controls))
     require(all(answers), f"{who}: compute gives no array.")
     if importlib.util.find_spec("streamlit") is None:
         return "show: Streamlit is not installed (pip install 'tfbdl[dashboard]')."
@@ -107,6 +112,43 @@ def at_bounds(controls: type[Config]) -> Iterator[dict[str, Any]]:
         values = {name: value for name, value in values.items() if value is not None}
         if values:
             yield {**_needed(controls), **values}
+
+
+def at_choices(controls: type[Config]) -> Iterator[dict[str, Any]]:
+    """All choices and switches at a value that is not their default, until each had its turn."""
+    others = {field.name: _others(field) for field in fields_of(controls)}
+    others = {name: values for name, values in others.items() if values}
+    for turn in range(min(MOST_CHOICES, max(map(len, others.values()), default=0))):
+        chosen = {name: values[turn % len(values)] for name, values in others.items()}
+        yield {**_needed(controls), **chosen}
+
+
+def _others(field: OptionField) -> list[Any]:
+    """The values of a choice or a switch that are not its default."""
+    default = example(field) if field.required else field.default
+    admitted = {"choice": field.choices, "bool": (True, False)}.get(field.kind, ())
+    return [value for value in admitted if value != default]
+
+
+def _not_refused(
+    spec: PanelSpec, shown: Any, tried: Iterable[dict[str, Any]]
+) -> list[dict[str, np.ndarray]]:
+    """What a panel computes at some controls, without what it refuses; AssertionError if all."""
+    who, answers, refused = f"Panel {spec.name!r}", [], []
+    for controls in tried:
+        try:
+            answers.append(compute(spec, shown, make(spec.controls, controls, who)))
+        except TfbdlError as error:  # such as a row that so few data do not have
+            refused.append(f"{controls}: {error}")
+    require(answers or not refused, f"{who}: compute refuses each of\n" + "\n".join(refused))
+    return answers
+
+
+def _require_numbers(who: str, answer: dict[str, np.ndarray]) -> None:
+    """Raise AssertionError if an array of several numbers holds none."""
+    for name, array in answer.items():
+        several = array.dtype.kind == "f" and array.size > 1
+        require(not several or not np.isnan(array).all(), f"{who}: {name} holds NaN alone.")
 
 
 def _needed(controls: type[Config]) -> dict[str, Any]:
@@ -183,12 +225,15 @@ def _check_drawn(who: str, show: Factory, answers: list[dict[str, np.ndarray]]) 
         paths = [Path(folder) / f"{number}.npz" for number in range(len(answers))]
         for path, answer in zip(paths, answers, strict=True):
             path.write_bytes(to_npz(answer))
-        done = subprocess.run(
-            [sys.executable, "-c", _DRAW, address, *map(str, paths)],
-            env=variables,
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                [sys.executable, "-c", _DRAW, address, *map(str, paths)],
+                env=variables,
+                capture_output=True,
+                text=True,
+                timeout=SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{who}: show does not end within {SECONDS:g} seconds.") from None
     require(done.returncode == 0, f"{who}: {done.stderr.strip()}")

@@ -12,9 +12,9 @@ from tfbdl import diagnostics
 from tfbdl.errors import RunError
 from tfbdl.metric_names import meaning
 from tfbdl.runs import POSTERIOR, RESULT, RunFolder
-from tfbdl_dashboard import chain_charts, charts, draws, elements, state
+from tfbdl_dashboard import chain_charts, charts, draws, elements, jobs, state
 from tfbdl_dashboard.draws import Draws
-from tfbdl_dashboard.plain_text import without_paths
+from tfbdl_dashboard.plain_text import escaped, without_paths
 
 MOST_ELEMENTS = 2_000
 """Of all sites, that the table is computed from: it takes a few seconds at the most."""
@@ -23,8 +23,8 @@ FEW = 6
 ADVICE = {
     "R-hat": "The chains have not met. Give more warmup and draws, or a model whose parameters are "
     "on one scale. Chains that stay apart may be in several modes: then no longer run helps.",
-    "ESS": "Too few draws that count. Extend the run (tfbdl resume DIR --draws N), or lower the "
-    "correlation from draw to draw: a dense mass matrix, another parameterisation.",
+    "ESS": "Too few draws that count. Extend the run, or lower the correlation from draw to draw: "
+    "a dense mass matrix, another parameterisation.",
     "divergent": "Raise target_accept towards 0.99, or write the model so that scales and what "
     "they scale are apart (a non-centred parameterisation). The page Posterior shows in Pairs "
     "where they gather.",
@@ -51,8 +51,7 @@ def show() -> None:
         verdicts = folder.read_diagnostics()
         finished = (folder.path / RESULT).is_file()
     except RunError as error:
-        st.error("This run cannot be read.")
-        st.text(without_paths(error))
+        state.show_unreadable(error)
         return
     if finished and verdicts is None:
         show_without_chain(folder)
@@ -61,6 +60,7 @@ def show() -> None:
     if found is None or verdicts is None:
         return
     show_verdicts(verdicts, found)
+    show_extension(folder, found)
     table = table_of(folder, found)
     show_table(table)
     show_chains(folder, found, table)
@@ -87,6 +87,30 @@ def show_verdicts(verdicts: Sequence[str], found: Draws) -> None:
     st.subheader("What to do")
     for line in advice(verdicts):
         st.text(line)
+
+
+def show_extension(folder: RunFolder, found: Draws) -> None:
+    """More draws for the run, where its engine can add some."""
+    if jobs.not_extendable(folder):
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        more = st.number_input(
+            "More draws of each chain",
+            min_value=1,
+            value=found.num_draws,
+            step=100,
+            key=f"more draws {folder.path.name}",
+            width=220,
+        )
+        asked = st.button(f"Extend by {more:,} draws", icon=":material/playlist_add:")
+    if not asked:
+        return
+    try:
+        jobs.resume(folder, draws=int(more))
+    except RunError as error:
+        st.error(escaped(without_paths(error)))
+    else:
+        state.choose(folder.path.name, page="live")
 
 
 def advice(verdicts: Sequence[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,15 +17,14 @@ from tfbdl.specs import EngineSpec, ModelSpec, RunSpec, Spec
 from tfbdl_dashboard import charts, commands, jobs, run_index, side, state
 from tfbdl_dashboard.data_choice import data_form
 from tfbdl_dashboard.data_roles import UNSUPERVISED, DataChoice
-from tfbdl_dashboard.forms import options_form
+from tfbdl_dashboard.forms import option_errors, options_form
 from tfbdl_dashboard.option_widgets import option_widget
 from tfbdl_dashboard.plain_text import escaped, without_paths
 
-AGAIN = "again"
-"""The query parameter that names a run whose choices are shown at first."""
-
 ANY = "All"
 STANDARD_NORMAL = "N(0, 1)"
+BESIDE = 36
+"""Characters of a line that stands beside the form."""
 _TASKS = {
     "regression": "Regression",
     "classification": "Classification",
@@ -77,7 +76,7 @@ def show() -> None:
         st.subheader("Engine")
         engine, engine_options = _engine(preset, same, model)
         st.subheader("Prior")
-        prior, prior_options = _prior(preset, same, model)
+        prior, prior_options, draw_density = _prior(preset, same, model)
         st.subheader("Seed")
         with st.container(width=260):
             seed = option_widget(
@@ -96,6 +95,8 @@ def show() -> None:
     }
     with summary:
         _summary(values, data)
+    if draw_density is not None:  # last, so that nothing waits for the side process
+        draw_density()
 
 
 def run_spec(values: Mapping[str, Any]) -> RunSpec | str:
@@ -136,13 +137,13 @@ def tasks_of(models: Mapping[str, ModelSpec]) -> list[str]:
 
 def _preset() -> Preset:
     """The run that the address names to be started again; one that is chosen is offered."""
-    asked = st.query_params.get(AGAIN)
+    asked = st.query_params.get(state.AGAIN)
     if asked is None:
         chosen = state.chosen()
         if chosen is not None:
             name = chosen.path.name
             if st.button(f"Begin with the choices of {escaped(name)}", icon=":material/replay:"):
-                st.query_params[AGAIN] = name
+                st.query_params[state.AGAIN] = name
                 st.rerun()
         return Preset("new")
     folder = run_index.find(state.runs_root(), asked)
@@ -157,7 +158,7 @@ def _preset() -> Preset:
     else:
         st.text(f"The choices of the run {asked} are shown. Starting makes a new run.")
         if st.button("Begin anew", icon=":material/restart_alt:"):
-            del st.query_params[AGAIN]
+            del st.query_params[state.AGAIN]
             st.rerun()
         return Preset(f"again:{asked}", spec)
     return Preset("new")
@@ -216,10 +217,11 @@ def _engine(
 
 def _prior(
     preset: Preset, same: RunSpec | None, model: ModelSpec
-) -> tuple[str | None, dict[str, Any]]:
+) -> tuple[str | None, dict[str, Any], Callable[[], None] | None]:
+    """The prior and its options, and what draws its density below them, if that is wanted."""
     if model.default_prior is None:
         st.text("This model takes no prior by name; what it assumes is among its options.")
-        return None, {}
+        return None, {}, None
     priors = registry.registry().priors
     names = sorted(priors, key=lambda name: (name != model.default_prior, name))
     given = (same.prior or model.default_prior) if same else None
@@ -229,9 +231,21 @@ def _prior(
     _about(priors[name])
     key = f"{preset.key}:prior:{name}"
     options = options_form(priors[name].config, key, _given(same, "prior", name, given))
-    if st.toggle("Show its density", key=f"{key}:density", help="Starts the side process."):
-        _density(name, options)
-    return (None if name == model.default_prior else name), options
+    wanted = st.toggle(
+        "Show its density",
+        side.state() == "ready",
+        key=f"{key}:density",
+        help="Starts the side process. On by itself where that runs already.",
+    )
+    slot = st.container()
+    known = not option_errors(priors[name].config, options)
+
+    def draw() -> None:
+        with slot:
+            _density(name, options)
+
+    chosen = None if name == model.default_prior else name
+    return chosen, options, draw if wanted and known else None
 
 
 def _density(prior: str, options: Mapping[str, Any]) -> None:
@@ -245,7 +259,8 @@ def _density(prior: str, options: Mapping[str, Any]) -> None:
         {prior: (x, found["density"]), STANDARD_NORMAL: (x, normal)},
         x_title="value of one element",
         y_title="density",
-        known={prior: charts.POSTERIOR, STANDARD_NORMAL: charts.PRIOR},
+        known={prior: charts.PRIOR, STANDARD_NORMAL: charts.REFERENCE},
+        dashed=[STANDARD_NORMAL],
         zero=True,
     )
     st.altair_chart(chart)
@@ -314,7 +329,7 @@ def _summary(values: Mapping[str, Any], data: DataChoice) -> None:
     if isinstance(spec, str) or problem:
         return
     line, python = st.tabs(["Command line", "Python"])
-    line.code(commands.command_line(spec), language="bash", wrap_lines=True)
+    line.code(commands.command_line(spec, BESIDE), language="bash", wrap_lines=True)
     python.code(commands.python_text(spec), language="python", wrap_lines=True)
     if started:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from tfbdl.errors import RunError, without_paths
+from tfbdl.errors import RunError
 from tfbdl.planning import panels_for
 from tfbdl.runs import RESULT, RunFolder
 from tfbdl.specs import PanelSpec
@@ -22,8 +22,7 @@ def show() -> None:
     try:
         panels = panels_of(folder)
     except RunError as error:
-        st.error("This run cannot be read.")
-        st.text(without_paths(str(error)))
+        state.show_unreadable(error)
         return
     if not panels:
         st.info("No plugin has a panel for this run's model or engine.")

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from tfbdl import registry
+from tfbdl import pictures, registry
 from tfbdl.errors import RunError
 from tfbdl.metric_names import meaning
 from tfbdl.runs import RESULT
 from tfbdl.specs import ModelSpec
-from tfbdl_dashboard import charts, images, predictive_charts, predictive_tables, side, state
+from tfbdl_dashboard import charts, predictive_charts, predictive_tables, side, state
 from tfbdl_dashboard import slide_view as slide
-from tfbdl_dashboard.plain_text import escaped, without_paths
+from tfbdl_dashboard.plain_text import escaped
 
 HEADLINES = ("nll", "rmse", "error", "crps", "ece", "coverage_90", "epistemic_share")
 MOST_IMAGES = 10
@@ -33,8 +33,7 @@ def show() -> None:
     try:
         spec, record, result = folder.read_spec(), folder.read_record(), folder.read_result()
     except RunError as error:
-        st.error("This run cannot be read.")
-        st.text(without_paths(error))
+        state.show_unreadable(error)
         return
     if not (folder.path / RESULT).is_file():
         st.info("This run has no result yet. The page Live shows how far it is.")
@@ -204,6 +203,7 @@ def show_coverage(table: Any) -> None:
         )
     else:
         st.caption("Central intervals. Band: 90 %, noise of counting.")
+    st.caption(f"By chance one of the {len(table)} levels may lie outside its band.")
     percent = st.column_config.NumberColumn(format="percent")
     numbers = dict.fromkeys(("nominal", "found", "band from", "band to"), percent)
     others = {
@@ -217,18 +217,18 @@ def show_uncertain(answer: Answer, info: Mapping[str, Any]) -> None:
     """The rows of which the run is least sure; images as images."""
     st.subheader("The most uncertain rows")
     shape = info.get("x_shape")
-    shape = images.image_shape(shape) if isinstance(shape, list) else None
+    named = info.get("feature_names")
+    shape = pictures.image_shape(shape, named) if isinstance(shape, list) else None
     inputs = answer.get("uncertain_x")
     if shape is not None and inputs is not None and len(inputs):
         rows = answer["uncertain"][:MOST_IMAGES]
-        frames = images.as_images(inputs, shape)[: len(rows)]
+        frames = np.reshape(inputs, (-1, *shape))
+        low, high = float(np.nanmin(frames)), float(np.nanmax(frames))  # one scale for all
         texts = [f"row {answer['index'][i]}" for i in rows]
         if str(answer["kind"]) == "classes" and len(answer["label"]) == len(answer["index"]):
             texts = predictive_tables.captions(answer, rows)
-        scale = max(1, 96 // frames.shape[1])
-        st.image(
-            [images.mosaic(frame[np.newaxis], 1, scale=scale) for frame in frames],
-            caption=[escaped(text) for text in texts],
-            width=110,
-        )
+        with st.container(horizontal=True):
+            for frame, text in zip(frames[: len(rows)], texts, strict=True):
+                picture = pictures.image_grid(frame[np.newaxis], 1, low, high, side=96)
+                st.image(picture, caption=escaped(text), width=110)
     st.dataframe(predictive_tables.uncertain_rows(answer, shape is None), hide_index=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import streamlit as st
@@ -10,12 +10,13 @@ import streamlit as st
 from tfbdl.errors import RunError
 from tfbdl.metric_names import meaning
 from tfbdl.specs import RunSpec
-from tfbdl_dashboard import course, curves, run_index, run_tables, state
+from tfbdl_dashboard import app, course, curves, run_index, run_tables, state
 from tfbdl_dashboard.plain_text import escaped, without_paths
 from tfbdl_dashboard.run_index import Row
 
 SELECTED = "selected runs"
 CONFIRMING = "to be confirmed"
+ARCHIVED = "archived last"
 EVERY = 2.0
 """Seconds between two looks at the runs while any is at work."""
 MOST_COMPARED = 8
@@ -23,13 +24,6 @@ POINTS = 500
 FIVE_DIGITS = {
     name: st.column_config.NumberColumn(name, format="%.5g")
     for name in ("value", "last", "least", "greatest")
-}
-OPENS = {
-    "live": "Live",
-    "posterior": "Posterior",
-    "diagnostics": "Diagnostics",
-    "predictions": "Predictions",
-    "panels": "Panels",
 }
 
 
@@ -39,18 +33,50 @@ def show() -> None:
     st.title("Runs")
     rows = run_index.rows(root)
     _say_what_was_done()
+    show_undo(root)
     if rows:
-        chosen = show_table(rows)
+        active = any(row.standing is not None and row.standing.active for row in rows)
+        # polls only while a run is at work, and draws the table alone
+        st.fragment(watch_table, run_every=EVERY if active else None)(root, _states(rows))
+        selected = st.session_state[SELECTED]
+        chosen = [row for row in rows if row.id in selected]
         if chosen:
             show_actions(root, chosen)
             show_selection(root, chosen)
-        if any(row.standing is not None and row.standing.active for row in rows):
-            st.fragment(_look_again, run_every=EVERY)(root, rows)
     else:
         st.info("There is no run yet. Start one from the page New run.")
     show_archive(root)
     if CONFIRMING in st.session_state:
         _confirm(root, *st.session_state[CONFIRMING])
+
+
+def watch_table(root: Path, before: list[tuple[str, str]]) -> None:
+    """Draw the table; the whole page anew if other runs are selected, or one began or ended.
+
+    Args:
+        root: Of the runs.
+        before: Ids and states when the whole page was drawn.
+    """
+    rows = run_index.rows(root)
+    asking = CONFIRMING in st.session_state  # what is asked about stays as it is meanwhile
+    if not asking and _states(rows) != before:
+        st.rerun()
+    selected = {row.id for row in rows} & set(st.session_state.get(SELECTED, []))
+    if {row.id for row in show_table(rows)} != selected and not asking:
+        st.rerun()
+
+
+def show_undo(root: Path) -> None:
+    """The way back for the runs that were archived last."""
+    kept = run_index.archived(root)
+    ids = [name for name in st.session_state.get(ARCHIVED, []) if name in kept]
+    if not ids:
+        st.session_state.pop(ARCHIVED, None)
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.text(f"{ids[0] if len(ids) == 1 else f'{len(ids)} runs'}: put into the archive.")
+        if st.button("Undo", icon=":material/undo:"):
+            _each(lambda name: run_index.restore(root, name), ids, "taken back")
 
 
 def show_table(rows: list[Row]) -> list[Row]:
@@ -72,7 +98,7 @@ def show_table(rows: list[Row]) -> list[Row]:
     )
     chosen = [rows[i] for i in picked["selection"]["rows"] if i < len(rows)]
     st.session_state[SELECTED] = [row.id for row in chosen]
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, vertical_alignment="center"):
         st.download_button(
             "Table as CSV",
             lambda: frame.to_csv(index=False),
@@ -90,12 +116,12 @@ def show_actions(root: Path, chosen: list[Row]) -> None:
     ids = [row.id for row in chosen]
     with st.container(horizontal=True):
         if len(chosen) == 1:
-            for page, label in OPENS.items():
-                if st.button(label, key=f"open-{page}"):
+            for page, (title, _) in app.RUN_PAGES.items():
+                if st.button(title, key=f"open-{page}"):
                     state.choose(ids[0], page)
         st.download_button(
             "Curves as CSV",
-            lambda: run_tables.curves_table(_curves(root, ids)).to_csv(index=False),
+            lambda: run_tables.curves_csv(_curves(root, ids)),
             "curves.csv",
             "text/csv",
             icon=":material/download:",
@@ -121,7 +147,7 @@ def show_selection(root: Path, chosen: list[Row]) -> None:
     if names:
         metric = st.selectbox("Curve", names)
         found = _curves(root, ids, [metric], POINTS)
-        series = {name: curve[metric] for name, curve in found.items() if metric in curve}
+        series = {name: curve[metric] for name, curve in found if metric in curve}
         whole = st.toggle("Show the first steps too", key="whole-comparison")
         st.altair_chart(curves.curve_chart(series, metric, whole=whole))
         st.caption(escaped(meaning(metric)))
@@ -190,6 +216,7 @@ def _each(action: Callable[[str], None], ids: Sequence[str], done: str) -> None:
         except RunError as error:
             problems.append(without_paths(error))
     st.session_state["said"] = (len(ids) - len(problems), done, problems)
+    st.session_state[ARCHIVED] = list(ids) if done == "archived" else []
     st.rerun()
 
 
@@ -201,22 +228,18 @@ def _say_what_was_done() -> None:
         st.error(escaped(problem))
 
 
-def _look_again(root: Path, before: list[Row]) -> None:
-    """Draw the page anew if a run changed, but not under an open question."""
-    if CONFIRMING not in st.session_state and run_index.rows(root) != before:
-        st.rerun()
+def _states(rows: Sequence[Row]) -> list[tuple[str, str]]:
+    return [(row.id, row.state) for row in rows]
 
 
 def _curves(
     root: Path, ids: Sequence[str], names: Sequence[str] | None = None, most: int | None = None
-) -> dict[str, dict[str, course.Curve]]:
-    """Id -> metric -> curve, of the runs that still are."""
+) -> Iterator[tuple[str, Mapping[str, course.Curve]]]:
+    """Id, and metric -> curve, of the runs that still are; one is read after the other."""
     known = run_index.folders(root)
-    return {
-        name: dict(known[name].read_metrics(names=names, most=most))
-        for name in ids
-        if name in known
-    }
+    for name in ids:
+        if name in known:
+            yield name, known[name].read_metrics(names=names, most=most)
 
 
 def _specs(root: Path, ids: Sequence[str]) -> dict[str, RunSpec]:
@@ -242,6 +265,6 @@ def _columns(names: Iterable[str]) -> dict[str, object]:
     }
     plain = {
         name: st.column_config.NumberColumn(name, format="%.4g", help=meaning(name) or None)
-        for name in ("best", "last", *run_tables.SCORES)
+        for name in ("best", "last", *run_tables.COLUMNS)
     }
     return {name: column for name, column in (plain | special).items() if name in names}
