@@ -35,6 +35,15 @@ def test_quickstart_regression_beats_the_mean_and_covers(capsys) -> None:
 
 
 @pytest.mark.slow
+def test_nile_is_fitted_and_its_hidden_years_are_covered(tmp_path: Path) -> None:
+    found = example("nile")(tmp_path / "nile.png")
+    assert abs(found["R"] - 15099) < 5.0  # Durbin & Koopman 2012, section 2.10.3
+    assert abs(found["Q"] - 1469) < 5.0
+    assert 0.75 < found["gaps_covered_90"] <= 1.0  # 40 years: three standard errors below 0.9
+    assert (tmp_path / "nile.png").stat().st_size > 5000
+
+
+@pytest.mark.slow
 def test_classification_errs_less_where_it_is_sure() -> None:
     scores = example("classification")(epochs=15)
     assert scores["test_error"] < 0.15  # chance is 0.9

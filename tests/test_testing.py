@@ -13,7 +13,7 @@ import tensorflow as tf
 
 import tfbdl
 from tfbdl import random, registry, testing
-from tfbdl.testing import replicas
+from tfbdl.testing import panels, replicas
 
 DATA = Path(__file__).parent / "data"
 
@@ -149,12 +149,23 @@ def test_check_panel_accepts_a_sound_panel_that_refuses_a_bound() -> None:
         ("empty", AssertionError, "compute gives no array"),
         ("unshown", AssertionError, "show raises 'missing'"),
         ("silent", AssertionError, "show draws nothing"),
+        ("bounds_refused", AssertionError, r"refuses each of\n{'row': 0}: There is one row"),
+        ("choice_unknown", KeyError, "left"),
+        ("choices_refused", AssertionError, "'turned': True}: It cannot be turned"),
+        ("without_numbers", AssertionError, "values holds NaN alone"),
+        ("apologetic", AssertionError, "show draws an error: There is nothing to show"),
         ("heavy", AssertionError, "show imports keras, tensorflow, which a page must do without"),
     ],
 )
 def test_check_panel_refuses(name: str, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         testing.check_panel(f"broken_{name}")
+
+
+def test_check_panel_refuses_one_that_never_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(panels, "SECONDS", 0.01)
+    with pytest.raises(AssertionError, match=r"show does not end within 0\.01 seconds"):
+        testing.check_panel("broken_sound")
 
 
 @pytest.mark.replicas

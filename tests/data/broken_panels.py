@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -12,6 +12,11 @@ from tfbdl.errors import OptionsError
 
 class Controls(tfbdl.Config):
     row: int = tfbdl.Field(1, ge=0, le=9, description="A row of three.")
+
+
+class Choices(tfbdl.Config):
+    way: Literal["up", "down", "left"] = tfbdl.Field("up", description="A way.")
+    turned: bool = tfbdl.Field(False, description="Whether it is turned.")
 
 
 def sound(fit: Any, controls: Controls) -> dict[str, Any]:
@@ -32,7 +37,27 @@ def empty(fit: Any, controls: Any) -> dict[str, Any]:
     return {}
 
 
-unshown = silent = heavy = sound
+unshown = silent = heavy = apologetic = sound
+
+
+def bounds_refused(fit: Any, controls: Controls) -> dict[str, Any]:
+    if controls.row != 1:
+        raise OptionsError("There is one row.")
+    return {"values": np.arange(3.0)}
+
+
+def choice_unknown(fit: Any, controls: Choices) -> dict[str, Any]:
+    return {"values": np.arange(3.0) + {"up": 1, "down": -1}[controls.way]}
+
+
+def choices_refused(fit: Any, controls: Choices) -> dict[str, Any]:
+    if controls.turned:
+        raise OptionsError("It cannot be turned.")
+    return {"values": np.arange(3.0)}
+
+
+def without_numbers(fit: Any, controls: Controls) -> dict[str, Any]:
+    return {"row": controls.row, "values": np.full(3, np.nan)}
 
 
 def show(st: Any, arrays: Any) -> None:
@@ -45,6 +70,10 @@ def show_unshown(st: Any, arrays: Any) -> None:
 
 def show_silent(st: Any, arrays: Any) -> None:
     pass
+
+
+def show_apologetic(st: Any, arrays: Any) -> None:
+    st.error("There is nothing to show.")
 
 
 def show_heavy(st: Any, arrays: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pydantic
-from broken_panels import Controls
+from broken_panels import Choices, Controls
 
 import tfbdl
 
@@ -24,7 +24,9 @@ MODELS = (
 )
 
 
-PANELS = ("sound", "out_of_bounds", "with_objects", "empty", "unshown", "silent", "heavy")
+PANELS = ("sound", "out_of_bounds", "with_objects", "empty", "unshown", "silent", "heavy",
+          "bounds_refused", "choice_unknown", "choices_refused", "without_numbers",
+          "apologetic")  # fmt: skip
 
 
 class Clamped(tfbdl.Config):
@@ -85,10 +87,11 @@ def tfbdl_models():
 @tfbdl.hookimpl
 def tfbdl_panels():
     for name in PANELS:
-        show = f"show_{name}" if name in ("unshown", "silent", "heavy") else "show"
+        own = ("unshown", "silent", "heavy", "apologetic")
+        show = f"show_{name}" if name in own else "show"
         yield tfbdl.PanelSpec(
             name=f"broken_{name}",
             compute=f"broken_panels:{name}",
             show=f"broken_panels:{show}",
-            controls=Controls,
+            controls=Choices if name.startswith("choice") else Controls,
         )

@@ -1,0 +1,216 @@
+"""What a trained LSTMKalman answers: filtered states, streams, forecasts, likelihoods."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cached_property, partial
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfbdl import random
+from tfbdl.config import check_whole
+from tfbdl.errors import DataError
+from tfbdl.inference.surrogate import MeanField, read
+
+from .recurrence import FilterState, LearnedStep
+from .states import FilteredStates, Forecast
+from .system import congruence
+from .trained_filter import TrainedFilter
+
+
+class LSTMKalmanQueries(TrainedFilter):
+    """The part of LSTMKalman that answers."""
+
+    H: keras.Variable
+    bayesian: bool
+    draws: int
+    surrogate: MeanField
+
+    # -- streams ---------------------------------------------------------------------------------
+
+    def initial_state(self, batch: int = 1) -> FilterState:
+        """The state before the first observation, for ``step``.
+
+        Args:
+            batch: Sequences side by side.
+        """
+        return self.started(check_whole("batch", batch), self.filter_draws())
+
+    def step(self, state: FilterState, y_t: Any) -> tuple[FilterState, tf.Tensor, tf.Tensor]:
+        """Take in one observation of each sequence; a stream of steps gives what ``filter`` does.
+
+        It may stand in a ``tf.function``.
+
+        Args:
+            state: Of the step before, or ``initial_state``.
+            y_t: ``[batch, m]``, NaN where an element is missing.
+
+        Returns:
+            The next state; the mean ``[batch, d]`` and the covariance ``[batch, d, d]`` of the
+            state at t given all observations so far.
+
+        Raises:
+            DataError: If ``y_t`` has another shape.
+        """
+        y = tf.convert_to_tensor(y_t)
+        batch = state.mean.shape[-2]
+        size = self.observation_dim
+        if y.shape.rank != 2 or y.shape[1] != size or batch not in (None, y.shape[0]):
+            raise DataError(
+                f"step takes one observation of each sequence, [{batch or 'batch'}, {size}]. "
+                f"Received: shape {list(y.shape)}."
+            )
+        y, seen = self.masked(y[:, tf.newaxis])
+        after, found = self.advance(state, y[:, 0], seen[:, 0], self.drawn_weights(None)[0])
+        mean, covariance = found.means, found.covariances
+        if state.draws:
+            mean, covariance = mixed(mean, covariance, 0)
+        return after, mean, covariance
+
+    # -- sequences -------------------------------------------------------------------------------
+
+    def filter(self, y: Any) -> FilteredStates:
+        """States given what was observed up to them.
+
+        Args:
+            y: ``[T, m]`` for one sequence (``[T]`` where m is 1), ``[n, T, m]`` for several, or a
+                list of sequences of unequal length; NaN where an element is missing.
+
+        Raises:
+            DataError: If the shape is none of these, or the filter diverges.
+        """
+        values, single = self.sequences(y)
+        found = self._checked(self._found(values))
+        increments = _rows_first(found.increments)
+        return FilteredStates(
+            means=_rows_first(found.means),
+            covariances=_rows_first(found.covariances),
+            predicted_means=_rows_first(found.predicted_means),
+            predicted_covariances=_rows_first(found.predicted_covariances),
+            gains=_rows_first(found.gains),
+            log_likelihood=increments.sum(axis=1),
+            increments=increments,
+        ).of(single)
+
+    def log_prob(self, y: Any) -> Any:
+        """``log p(y)`` in nats: a number for one sequence, ``[n]`` for several.
+
+        Of random weights the mean over draws of ``p(y | weights)``.
+
+        Args:
+            y: As ``filter``.
+        """
+        return self.filter(y).log_likelihood
+
+    def forecast(self, y: Any, steps: int) -> Forecast:
+        """States and observations after the last step of ``y``.
+
+        Args:
+            y: As ``filter``; sequences that are shorter than others go on from the longest's end.
+            steps: How many steps ahead.
+
+        Raises:
+            OptionsError: If ``steps`` is no positive integer.
+        """
+        check_whole("steps", steps)
+        values, single = self.sequences(y)
+        ahead = tf.fill([values.shape[0], steps, values.shape[2]], np.nan)
+        longer = tf.concat([values, tf.cast(ahead, values.dtype)], axis=1)
+        found = self._checked(self._found(longer))
+        later = LearnedStep(*(part[-steps:] for part in found))
+        H = read(self.H)
+        return Forecast(
+            means=_rows_first(later.means),
+            covariances=_rows_first(later.covariances),
+            observation_means=_rows_first(tf.linalg.matvec(H, later.means)),
+            observation_covariances=_rows_first(congruence(H, later.covariances) + later.noise),
+        ).of(single)
+
+    def held_out(self, x: Any) -> dict[str, float]:
+        """``nll``: the mean over sequences of ``-log p(y) / T``, in nats a step.
+
+        See ``tfbdl.protocols.HeldOut``.
+        """
+        values = np.asarray(x, np.float64)
+        values = values if values.ndim == 3 else values[..., np.newaxis]
+        steps = np.maximum((~np.isnan(values)).any(axis=-1).sum(axis=1), 1)
+        return {"nll": -float(np.mean(np.asarray(self.log_prob(values)) / steps))}
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def started(self, batch: Any, draws: Sequence[tf.Tensor]) -> FilterState:
+        """The state before the first observation, with an axis of draws if there are any."""
+        raise NotImplementedError
+
+    def filter_draws(self) -> list[tf.Tensor]:
+        """The draws of lstm_A's weights that a filter runs with; none where they are not random."""
+        if not self.bayesian:
+            return []
+        keys = random.split(random.key(read(self.rng_seed), "weights of a filter"), self.draws)
+        drawn = self.surrogate.sample(keys)
+        return [drawn[name] for name in self.surrogate.site_names]
+
+    @cached_property
+    def _found(self) -> Any:
+        """The filter, compiled once for each shape."""
+        return tf.function(partial(filtered, self), autograph=False)
+
+    def _checked(self, found: LearnedStep) -> LearnedStep:
+        finite = np.isfinite(found.increments.numpy()).all(axis=1)
+        if not finite.all():
+            raise DataError(
+                "The filter diverges: check the scale of the observations, or train longer or "
+                "with a smaller learning rate. Received: a likelihood that is not finite at step "
+                f"{int(np.argmin(finite))}."
+            )
+        return found
+
+
+def filtered(model: LSTMKalmanQueries, values: tf.Tensor) -> LearnedStep:
+    """What a model's filter finds in observations ``[n, T, m]``, draws of the weights averaged."""
+    y, seen = model.masked(values)
+    draws = model.filter_draws()
+    _, found = model.run(y, seen, state=model.started(tf.shape(y)[0], draws))
+    return mixture(found) if draws else found
+
+
+def mixed(means: tf.Tensor, covariances: tf.Tensor, axis: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Mean and covariance over draws along ``axis``, by the law of total variance.
+
+    Shapes:
+        means: ``[..., S, ..., d]``.
+        covariances: ``[..., S, ..., d, d]``.
+    """
+    mean = tf.reduce_mean(means, axis)
+    apart = means - tf.expand_dims(mean, axis)
+    between = apart[..., :, tf.newaxis] * apart[..., tf.newaxis, :]
+    return mean, tf.reduce_mean(covariances + between, axis)
+
+
+def mixture(found: LearnedStep) -> LearnedStep:
+    """One filter out of many that ran with a draw of the weights each, ``[T, S, n, ...]``.
+
+    The likelihood is that of the mixture: increments are the differences of
+    ``log mean_s p(y_1..t | weights_s)``.
+    """
+    means, covariances = mixed(found.means, found.covariances, 1)
+    predicted, predicted_covariances = mixed(found.predicted_means, found.predicted_covariances, 1)
+    draws = int(found.means.shape[1])
+    so_far = tf.reduce_logsumexp(tf.cumsum(found.increments, axis=0), 1) - math.log(draws)
+    return LearnedStep(
+        means=means,
+        covariances=covariances,
+        predicted_means=predicted,
+        predicted_covariances=predicted_covariances,
+        increments=so_far - tf.concat([tf.zeros_like(so_far[:1]), so_far[:-1]], 0),
+        gains=tf.reduce_mean(found.gains, 1),
+        noise=tf.reduce_mean(found.noise, 1),
+    )
+
+
+def _rows_first(values: tf.Tensor) -> np.ndarray:
+    return np.moveaxis(values.numpy(), 0, 1)
