@@ -56,6 +56,7 @@ class HiddenMarkovModel(BaumWelch, Bayesian, ParametricModel):
     """
 
     capabilities = frozenset({"em", "conditionals", "log_joint"})
+    missing_values = True
     default_engine = "em"
 
     def __init__(

@@ -37,6 +37,7 @@ class PPCA(PPCAQueries, ScatterModel):
     options_class: ClassVar[Any] = PPCAOptions
     capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.EM, Capability.EXACT})
     default_engine: ClassVar[str] = "exact"
+    missing_values: ClassVar[bool] = True
     objective: ClassVar[str] = "log_likelihood"
     jit_compile: ClassVar[bool] = (
         False  # XLA's Cholesky of a small matrix a row is ten times slower
