@@ -77,6 +77,42 @@ def visit(browser: Any, server: Dashboard, *, width: int = WIDE, scheme: str = "
     return Visit(context.new_page(), server)
 
 
+class Talk:
+    """Whether the server has answered what a tab last asked for.
+
+    A script that has not begun looks like one that has ended; what the two tell each other tells
+    them apart.
+    """
+
+    def __init__(self, page: Any) -> None:
+        self._asked = self._begun = False
+        page.on("websocket", self._listen)
+
+    def is_over(self) -> bool:
+        """Whether nothing is asked for that has not been drawn to its end."""
+        return not (self._asked or self._begun)
+
+    def _listen(self, socket: Any) -> None:
+        self._asked = self._begun = False  # a new page asks anew
+        socket.on("framesent", self._ask)
+        socket.on("framereceived", self._hear)
+
+    def _ask(self, frame: bytes | str) -> None:
+        from streamlit.proto.BackMsg_pb2 import BackMsg
+
+        if isinstance(frame, bytes) and BackMsg.FromString(frame).HasField("rerun_script"):
+            self._asked = True
+
+    def _hear(self, frame: bytes | str) -> None:
+        from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+
+        message = ForwardMsg.FromString(frame) if isinstance(frame, bytes) else ForwardMsg()
+        if message.HasField("new_session"):
+            self._asked, self._begun = False, True
+        elif message.HasField("script_finished"):
+            self._begun = message.script_finished == ForwardMsg.FINISHED_EARLY_FOR_RERUN
+
+
 @dataclass
 class Visit:
     """One tab of a browser, and what went wrong in it."""
@@ -87,6 +123,7 @@ class Visit:
     outside: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
+        self.talk = Talk(self.page)
         self.page.on("console", self._hear)
         self.page.on("pageerror", lambda error: self.problems.append(f"error: {error}"))
         self.page.on("request", self._watch)
@@ -112,7 +149,8 @@ class Visit:
         while quiet < 3:
             assert time.monotonic() < deadline, f"not settled: {self.page.url}\n{self.text()}"
             self.page.wait_for_timeout(60)
-            quiet = quiet + 1 if self.page.evaluate(_QUIET) else 0
+            is_quiet = self.talk.is_over() and self.page.evaluate(_QUIET)
+            quiet = quiet + 1 if is_quiet else 0
 
     def text(self) -> str:
         """What the page says."""
