@@ -49,7 +49,7 @@ def navigation() -> None:
     """Draw the navigation, and the page that the address names."""
     # an icon of our own: those of the navigation a browser would fetch from another site
     st.set_page_config(page_icon=ICON, layout="wide")
-    folder = state.chosen()
+    folder = state.chosen_run()
     always = {name: page(name, title, icon) for name, (title, icon) in PAGES.items()}
     # the default page has the server's own address; its name leads to it too
     title, icon = PAGES[OPENS_WITH]
@@ -60,7 +60,7 @@ def navigation() -> None:
     of_run = {
         name: page(name, title, icon, visibility=shown) for name, (title, icon) in RUN_PAGES.items()
     }
-    state.know(always | of_run)
+    state.keep_pages(always | of_run)
     chosen_page = st.navigation(
         {"": [*always.values(), alias], "Chosen run": list(of_run.values())}
     )

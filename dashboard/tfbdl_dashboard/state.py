@@ -30,7 +30,7 @@ def runs_root() -> Path:
     return Path(os.environ.get(RUNS_VARIABLE, "runs"))
 
 
-def chosen() -> RunFolder | None:
+def chosen_run() -> RunFolder | None:
     """The run that the address names, or else the one that this session chose last.
 
     The address keeps it, so that a page may be reloaded, kept as a bookmark or opened twice. An
@@ -54,7 +54,7 @@ def forget() -> None:
         del st.query_params[RUN]
 
 
-def choose(run_id: str, page: str | None = None) -> None:
+def open_run(run_id: str, page: str | None = None) -> None:
     """Look at a run.
 
     Args:
@@ -81,14 +81,14 @@ def pages() -> Mapping[str, Any]:
     return st.session_state.get(_PAGES, {})
 
 
-def know(pages: Mapping[str, Any]) -> None:
-    """Take note of the pages that there are, so that ``choose`` can go to them."""
+def keep_pages(pages: Mapping[str, Any]) -> None:
+    """Take note of the pages that there are, so that ``open_run`` can go to them."""
     st.session_state[_PAGES] = dict(pages)
 
 
 def run_or_hint() -> RunFolder | None:
     """The chosen run; without one the page says how to choose it."""
-    folder = chosen()
+    folder = chosen_run()
     if folder is None:
         asked = st.query_params.get(RUN)
         if not asked:

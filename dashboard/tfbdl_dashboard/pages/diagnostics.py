@@ -110,7 +110,7 @@ def show_extension(folder: RunFolder, found: Draws) -> None:
     except RunError as error:
         st.error(escaped(without_paths(error)))
     else:
-        state.choose(folder.path.name, page="live")
+        state.open_run(folder.path.name, page="live")
 
 
 def advice(verdicts: Sequence[str]) -> list[str]:

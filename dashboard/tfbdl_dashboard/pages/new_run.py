@@ -139,7 +139,7 @@ def _preset() -> Preset:
     """The run that the address names to be started again; one that is chosen is offered."""
     asked = st.query_params.get(state.AGAIN)
     if asked is None:
-        chosen = state.chosen()
+        chosen = state.chosen_run()
         if chosen is not None:
             name = chosen.path.name
             if st.button(f"Begin with the choices of {escaped(name)}", icon=":material/replay:"):
@@ -337,7 +337,7 @@ def _summary(values: Mapping[str, Any], data: DataChoice) -> None:
         except TfbdlError as error:
             st.error(escaped(without_paths(error)))
         else:
-            state.choose(run_id, page="live")
+            state.open_run(run_id, page="live")
 
 
 def _lines(values: Mapping[str, Any], data: str) -> str:

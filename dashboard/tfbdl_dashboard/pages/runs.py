@@ -118,7 +118,7 @@ def show_actions(root: Path, chosen: list[Row]) -> None:
         if len(chosen) == 1:
             for page, (title, _) in app.RUN_PAGES.items():
                 if st.button(title, key=f"open-{page}"):
-                    state.choose(ids[0], page)
+                    state.open_run(ids[0], page)
         st.download_button(
             "Curves as CSV",
             lambda: run_tables.curves_csv(_curves(root, ids)),
