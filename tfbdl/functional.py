@@ -16,6 +16,7 @@ import keras
 import tensorflow as tf
 
 from .errors import ModelError
+from .serial import map_serially
 
 _AUTO_SUFFIX = re.compile(r"_\d+$")
 _NORMALIZATION = (
@@ -249,7 +250,7 @@ def map_draws(fn: Any, params: Mapping[str, tf.Tensor], *, vectorize: bool) -> A
         return tf.vectorized_map(fn, dict(params), warn=False)
     first = fn({name: value[0] for name, value in params.items()})
     signature = tf.nest.map_structure(lambda v: tf.TensorSpec(v.shape, v.dtype), first)
-    return tf.map_fn(fn, dict(params), fn_output_signature=signature, parallel_iterations=1)
+    return map_serially(fn, dict(params), signature)
 
 
 def state_variables(model: keras.Model) -> list[keras.Variable]:

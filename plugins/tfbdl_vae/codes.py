@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from tfbdl import random
 from tfbdl.errors import DataError
+from tfbdl.serial import map_serially
 
 from . import bayesian_decoder
 from .encoder_decoder import EncoderDecoder
@@ -153,7 +154,7 @@ class Codes(EncoderDecoder):
             return self.outputs(pair[0][tf.newaxis], pair[1])[0][0]
 
         kind = tf.TensorSpec(None, keras.config.floatx())
-        outputs = tf.map_fn(at_one, (z, keys), fn_output_signature=kind, parallel_iterations=1)
+        outputs = map_serially(at_one, (z, keys), kind)
         shape = getattr(self.decoder_net, "output_shape", None)
         return tf.ensure_shape(outputs, shape if isinstance(shape, tuple) else None)
 

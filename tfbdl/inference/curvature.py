@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from .. import functional
 from ..errors import ModelError
+from ..serial import map_serially
 from .mcmc.target import FlatTarget
 
 MAX_FULL = 2_000
@@ -53,7 +54,7 @@ def full_curvature(target: FlatTarget) -> Callable[[np.ndarray], np.ndarray]:
 
         if blocks == 1:
             return rows(units[0])
-        return tf.reshape(tf.map_fn(rows, units, parallel_iterations=1), (-1, target.dim))
+        return tf.reshape(map_serially(rows, units), (-1, target.dim))
 
     def curvature(z: np.ndarray) -> np.ndarray:
         H = hessian(tf.constant(z, target.dtype)).numpy()[: target.dim].astype(np.float64)

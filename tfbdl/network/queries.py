@@ -11,6 +11,7 @@ from .. import functional, random
 from ..errors import ModelError
 from ..posterior import Posterior, SurrogatePosterior
 from ..predictive import Predictive
+from ..serial import map_serially
 from . import fitting, pruning, serialization
 from .density import NetworkDensity
 
@@ -89,11 +90,8 @@ class PosteriorQueries(NetworkDensity):
         return float(total - np.mean(kl.numpy(), dtype=np.float64))
 
     def _kl_of_draws(self, keys: tf.Tensor) -> tf.Tensor:
-        return tf.map_fn(
-            lambda key: self.kl(self.surrogate.sample(key)),
-            keys,
-            fn_output_signature=self.surrogate.flat_dtype(),
-        )
+        kind = self.surrogate.flat_dtype()
+        return map_serially(lambda key: self.kl(self.surrogate.sample(key)), keys, kind)
 
     def kl_figures(self, seed: int = 0) -> dict[str, float]:
         """Layer -> KL(q || prior) in nats, as the posterior stands; training is left as it is.

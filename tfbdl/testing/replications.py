@@ -14,6 +14,7 @@ from ..errors import OptionsError
 from ..inference.mcmc import FlatTarget, Length, sample
 from ..inference.mcmc.lockstep import with_room
 from ..protocols import Context, Params, Site
+from ..serial import map_serially
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +61,7 @@ class GenerativeModel:
         @tf.function(autograph=False)
         def compute(params: Params, data: Any) -> tf.Tensor:
             signature = tf.TensorSpec(None, self.log_density(*_first((_first(params), data))).dtype)
-            return tf.map_fn(of_replication, (params, data), fn_output_signature=signature)
+            return map_serially(of_replication, (params, data), signature)
 
         tensors = {name: tf.convert_to_tensor(value) for name, value in params.items()}
         found: np.ndarray = compute(tensors, data).numpy()
@@ -241,10 +242,8 @@ def _each(fn: Callable[[Any], Any], given: Any) -> Any:
     signature = tf.nest.map_structure(
         lambda value: tf.TensorSpec(value.shape, value.dtype), outputs
     )
-    return tf.map_fn(
-        lambda part: tf.nest.map_structure(tf.convert_to_tensor, fn(part)),
-        given,
-        fn_output_signature=signature,
+    return map_serially(
+        lambda part: tf.nest.map_structure(tf.convert_to_tensor, fn(part)), given, signature
     )
 
 

@@ -15,6 +15,7 @@ import tensorflow as tf
 from ... import random
 from ...errors import ModelError, did_you_mean
 from ...protocols import Conditionals, Params
+from ...serial import map_serially
 from .target import chain_seeds
 from .trees import write_rows
 
@@ -98,11 +99,8 @@ class Sweeps:
         now = random.fold_in(keys, tf.cast(state.iteration, tf.int64))
         kinds = tf.nest.map_structure(lambda v: tf.TensorSpec(v.shape[1:], v.dtype), state.params)
         figures = tf.TensorSpec((len(self.stats),), state.stats.dtype)
-        params, lp = tf.map_fn(
-            lambda chain: self._sweep(*chain),
-            (now, state.params),
-            fn_output_signature=(kinds, figures),
-            parallel_iterations=1,
+        params, lp = map_serially(
+            lambda chain: self._sweep(*chain), (now, state.params), (kinds, figures)
         )
         iteration = state.iteration + 1
         done = iteration - self.warmup

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from ... import random
 from ...errors import ModelError, OptionsError, did_you_mean
+from ...serial import map_serially
 from .target import FlatTarget, chain_seeds
 
 WAYS = ("model", "prior", "mode", "pathfinder")
@@ -105,9 +106,7 @@ def _best_normal(target: FlatTarget, path: tf.Tensor, keys: tf.Tensor) -> tf.Ten
         return mean + entropy, draws[:, 0]
 
     kinds = (path.dtype, path.dtype)
-    elbos, draws = tf.map_fn(
-        elbo_and_draw, (path, scale), fn_output_signature=kinds, parallel_iterations=1
-    )
+    elbos, draws = map_serially(elbo_and_draw, (path, scale), kinds)
     best = tf.argmax(elbos, axis=0, output_type=tf.int32)
     return tf.gather_nd(draws, tf.stack([best, tf.range(path.shape[1])], axis=-1))
 
@@ -123,5 +122,5 @@ def _curvature(target: FlatTarget, path: tf.Tensor) -> tf.Tensor:
         up, down = tf.split(target.log_prob_and_gradient(sides)[1], 2)
         return (down - up) * sign / (2.0 * PROBE_STEP)
 
-    total = tf.reduce_mean(tf.map_fn(probed, signs, parallel_iterations=1), axis=0)
+    total = tf.reduce_mean(map_serially(probed, signs), axis=0)
     return tf.reshape(total, path.shape)

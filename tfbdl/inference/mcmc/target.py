@@ -15,6 +15,7 @@ from ...data import Dataset
 from ...errors import DataError, ModelError
 from ...log_density import unconstrained_shape
 from ...protocols import Site
+from ...serial import map_serially
 from ..rows import set_num_data
 
 
@@ -53,7 +54,7 @@ class FlatTarget:
             return self._log_prob_of_one(z[0])[tf.newaxis]
         if self.vectorize:
             return tf.vectorized_map(self._log_prob_of_one, z, warn=False)
-        return tf.map_fn(self._log_prob_of_one, z, parallel_iterations=1)
+        return map_serially(self._log_prob_of_one, z)
 
     def log_prob_and_gradient(self, z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The log density ``[chain]`` and its gradient ``[chain, D]``."""
@@ -61,7 +62,7 @@ class FlatTarget:
             return _with_gradient(self.log_prob, z)
         kinds = (z.dtype, z.dtype)  # the gradient within the map: half the time of one through it
         one = functools.partial(_with_gradient, self._log_prob_of_one)
-        return tf.map_fn(one, z, fn_output_signature=kinds, parallel_iterations=1)
+        return map_serially(one, z, kinds)
 
     def log_prob_alone(self, z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The log density ``[chain]``, and zeros for samplers that use no gradient."""

@@ -12,6 +12,7 @@ from ... import random
 from ...errors import ModelError
 from ...log_density import unconstrained_shape
 from ...protocols import LogJoint, Site
+from ...serial import map_serially
 from ..mcmc.target import chain_seeds
 
 States = dict[str, tf.Tensor]
@@ -221,7 +222,7 @@ class StochasticDensity:
             return tf.vectorized_map(fn, given, warn=False)
         outputs = fn(first)
         signature = tf.nest.map_structure(lambda v: tf.TensorSpec(v.shape, v.dtype), outputs)
-        return tf.map_fn(fn, given, fn_output_signature=signature, parallel_iterations=1)
+        return map_serially(fn, given, signature)
 
 
 def _gradient(tape: tf.GradientTape, value: tf.Tensor, state: States) -> States:
