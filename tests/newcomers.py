@@ -60,13 +60,18 @@ def choose_vae(tab: Visit) -> None:
     tab.without_none("epochs", "100")
 
 
-def choose_nuts(tab: Visit) -> None:
-    tab.choose("Model", "linear ")
-    tab.choose("Data set", "diabetes")
-    tab.choose("Engine", "nuts")
+def choose_sampler(tab: Visit, model: str, data: str, engine: str, draws: int) -> None:
+    """Two chains of so many draws, after as many of warm-up."""
+    tab.choose("Model", model)
+    tab.choose("Data set", data)
+    tab.choose("Engine", engine)
     tab.type("chains", "2")
-    tab.type("warmup", "150")
-    tab.type("draws", "150")
+    tab.type("warmup", str(draws))
+    tab.type("draws", str(draws))
+
+
+def choose_nuts(tab: Visit) -> None:
+    choose_sampler(tab, "linear ", "diabetes", "nuts", 150)
 
 
 def choose_gmm(tab: Visit) -> None:
@@ -78,12 +83,7 @@ def choose_gmm(tab: Visit) -> None:
 
 def choose_barker(tab: Visit) -> None:
     """The engine of the third party's plugin."""
-    tab.choose("Model", "logistic ")
-    tab.choose("Data set", "breast_cancer")
-    tab.choose("Engine", "barker")
-    tab.type("chains", "2")
-    tab.type("warmup", "100")
-    tab.type("draws", "100")
+    choose_sampler(tab, "logistic ", "breast_cancer", "barker", 100)
 
 
 @dataclass

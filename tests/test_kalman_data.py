@@ -63,6 +63,7 @@ def test_track_keeps_its_velocity_but_for_the_noise():
     assert np.abs(drift).max() < 0.5 * 6 * np.sqrt(0.01 * 0.5)
 
 
+@pytest.mark.slow
 def test_filter_of_the_canonical_system_errs_as_its_riccati_recursion_says():
     A, Q = np.array([[1.0, 1.0], [0.0, 1.0]]), 0.01 * np.eye(2)
     data = linear_gaussian(LinearGaussianOptions(num_sequences=200, num_test=0, P0=Q.tolist()))

@@ -26,7 +26,7 @@ def sequences(seed=1, n=3, m=2, gaps=True):
 
 
 @forms
-@pytest.mark.parametrize("gaps", [False, True])
+@pytest.mark.parametrize("gaps", [pytest.param(False, marks=pytest.mark.slow), True])
 @pytest.mark.parametrize("steps", [None, T])
 def test_filter_and_smoother_are_exact_conditioning(form, gaps, steps):
     model, y = random_model(2, steps=steps), sequences(gaps=gaps)
@@ -126,6 +126,7 @@ def test_square_root_keeps_digits_where_the_plain_form_loses_them():
     assert np.linalg.eigvalsh(found.covariances).min() >= -1e-12
 
 
+@pytest.mark.slow
 def test_draws_have_the_moments_of_the_model():
     states, y = KalmanFilter(**MODEL).sample(3, n=20_000, seed=4)
     mean, covariance, H, R = joint(MODEL, 3)

@@ -141,8 +141,13 @@ def test_sequences_with_the_same_gaps_share_covariances_and_give_the_same():
         np.testing.assert_allclose(value, together[name], atol=1e-9)
 
 
-def test_em_on_the_nile_reaches_the_maximum_likelihood():
-    fit = tfbdl.fit("kalman", NILE, engine_options={"steps": 1000, "tolerance": 0})
+@pytest.fixture(scope="module")
+def nile():
+    return tfbdl.fit("kalman", NILE, engine_options={"steps": 1000, "tolerance": 0})
+
+
+def test_em_on_the_nile_reaches_the_maximum_likelihood(nile):
+    fit = nile
     trace = np.array(fit.history["log_likelihood"])
     assert np.diff(trace).min() > -1e-9
     # Durbin & Koopman 2012, section 2.10.3: 15099 and 1469.1, and -632.54 without the first.
@@ -151,12 +156,18 @@ def test_em_on_the_nile_reaches_the_maximum_likelihood():
     assert fit.metrics["diffuse_log_likelihood"] == pytest.approx(-632.546, abs=2e-3)
     params = {name: tf.constant(value) for name, value in fit.model.params.items()}
     scales = {name: tf.constant(0.0, tf.float64) for name in "QR"}
-    with tf.GradientTape() as tape:
-        tape.watch(scales)
-        scaled = {name: params[name] * tf.exp(scale) for name, scale in scales.items()}
-        value = log_likelihood(params | scaled, tf.constant(NILE)[None, :, None], shared=True)
+
+    @tf.function
+    def with_gradient():
+        with tf.GradientTape() as tape:
+            tape.watch(scales)
+            scaled = {name: params[name] * tf.exp(scale) for name, scale in scales.items()}
+            value = log_likelihood(params | scaled, tf.constant(NILE)[None, :, None], shared=True)
+        return value, tape.gradient(value, scales)
+
+    value, gradients = with_gradient()
     assert float(value[0]) == pytest.approx(trace[-1], abs=1e-8)
-    for gradient in tape.gradient(value, scales).values():
+    for gradient in gradients.values():
         assert abs(float(gradient)) < 1e-4  # nats for a factor of e
 
 
@@ -180,6 +191,7 @@ def test_free_em_climbs_above_the_truth_and_finds_its_poles():
     np.testing.assert_allclose(found, np.sort_complex(np.linalg.eigvals(truth["A"])), atol=0.06)
 
 
+@pytest.mark.slow
 def test_em_keeps_its_digits_where_a_trend_begins_anywhere():
     options = {"num_sequences": 10, "num_test": 0, "steps": 60}
     fit = tfbdl.fit(
@@ -200,18 +212,22 @@ def test_a_free_model_of_one_series_learns_where_it_begins():
     model, rows = model_for(level)
     assert model.form.learned == ("A", "B", "H", "Q", "R", "m0")
     params, values = tensors(model.start(rows, "auto", 0)), []
-    for _ in range(8):
+
+    @tf.function
+    def step(params):
         statistics = model.e_step(params, rows)
-        values.append(float(statistics["log_likelihood"]))
-        params = model.m_step(statistics)
+        return statistics["log_likelihood"], model.m_step(statistics)
+
+    for _ in range(8):
+        value, params = step(params)
+        values.append(float(value))
     assert np.diff(values).min() > -1e-6  # of about 100 nats, at means of 1,000 deviations
     shown = params["H"] @ params["m0"][:, None]
     np.testing.assert_allclose(shown[:, 0], [1000.0, 1000.0], atol=4.0)
 
 
-def test_a_fitted_model_is_its_filter_and_the_same_after_save_and_load(tmp_path):
-    y = np.where(np.arange(100) % 10 == 3, np.nan, NILE)
-    fit = tfbdl.fit("kalman", y, engine_options={"steps": 20})
+def test_a_fitted_model_is_its_filter_and_the_same_after_save_and_load(nile, tmp_path):
+    y, fit = np.where(np.arange(100) % 10 == 3, np.nan, NILE), nile
     known = KalmanFilter(**fit.model.params)
     np.testing.assert_array_equal(fit.model.smooth(y).means, known.smooth(y).means)
     assert fit.model.log_prob(y) == known.log_prob(y)

@@ -102,7 +102,7 @@ def test_training_lowers_the_error_of_states_and_files_keep_it(tmp_path):
 
 def test_without_states_the_prediction_of_observations_is_trained():
     model, y = small(), sequences()
-    model.compile(jit_compile=False)
+    model.compile(run_eagerly=True)
     predicted = model.filter(y).predicted_means[..., :1]
     expected = np.nansum((y - predicted) ** 2, axis=(1, 2)) / [T - 1, T, T]
     assert model.evaluate(y, verbose=0)[0] == pytest.approx(expected.mean(), rel=1e-5)

@@ -36,7 +36,9 @@ FILTERS = {
     "unscented": lambda *args: UnscentedKalmanFilter(*args),
     "scaled": lambda *args: UnscentedKalmanFilter(*args, alpha=0.5, beta=1.0, kappa=1.0),
 }
+SLOW = pytest.mark.slow
 two = pytest.mark.parametrize("name", ["extended", "unscented"])
+one = pytest.mark.parametrize("name", ["extended", pytest.param("unscented", marks=SLOW)])
 
 
 def sequences(seed=1, n=3):
@@ -50,7 +52,10 @@ def assert_same(found, expected, atol=1e-10):
         np.testing.assert_allclose(getattr(found, name), getattr(expected, name), atol=atol)
 
 
-@pytest.mark.parametrize("name", FILTERS)
+@pytest.mark.parametrize(
+    "name",
+    [n if n in ("extended", "unscented") else pytest.param(n, marks=SLOW) for n in FILTERS],
+)
 def test_linear_functions_give_the_kalman_filter(name):
     y, nonlinear, exact = sequences(), FILTERS[name](*LINEAR), KalmanFilter(**MODEL)
     assert_same(nonlinear.filter(y), exact.filter(y))
@@ -63,7 +68,7 @@ def test_linear_functions_give_the_smoother_and_its_neighbours(name):
     assert_same(nonlinear.smooth(y), KalmanFilter(**MODEL).smooth(y))
 
 
-@two
+@one
 def test_forecast_of_linear_functions_is_the_joint_normal_of_later_steps(name):
     y = sequences()[0]
     found = FILTERS[name](*LINEAR).forecast(y, 3)
@@ -76,7 +81,7 @@ def test_forecast_of_linear_functions_is_the_joint_normal_of_later_steps(name):
     np.testing.assert_allclose(found.observation_covariances[-1], expected, atol=1e-10)
 
 
-@two
+@one
 def test_noise_that_varies_and_control_inputs_are_those_of_the_linear_filter(name):
     rng, varying = np.random.default_rng(3), random_model(4, steps=T)
     B, u, y = rng.normal(size=(2, 3)), rng.normal(size=(T, 3)), sequences()[0]

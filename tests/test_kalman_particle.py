@@ -17,7 +17,9 @@ tfd = tfp.distributions
 T = 6
 MODEL = random_model(2)
 A, H = tf.constant(MODEL["A"]), tf.constant(MODEL["H"])
-METHODS = pytest.mark.parametrize("method", ["bootstrap", "auxiliary"])
+METHODS = pytest.mark.parametrize(
+    "method", [pytest.param("bootstrap", marks=pytest.mark.slow), "auxiliary"]
+)
 
 
 def move(x):
@@ -68,8 +70,8 @@ def test_estimate_of_the_likelihood_has_no_bias(method):
 
 
 def test_seed_decides_all_draws():
-    particles, y = ParticleFilter(*LINEAR, num_particles=50), observations()
-    first, again, other = (particles.filter(y, seed=s).means for s in (3, 3, 4))
+    particles, y = ParticleFilter(*LINEAR, num_particles=2_000), observations()
+    first, again, other = (particles.particles(y, seed=s).states for s in (3, 3, 4))
     np.testing.assert_array_equal(first, again)
     assert (first != other).all()
 
@@ -122,9 +124,9 @@ def test_control_inputs_move_the_particles():
 
 
 def test_paths_begin_and_end_where_particles_are():
-    particles, y = ParticleFilter(*LINEAR, num_particles=200), observations()
-    cloud, paths = particles.particles(y, seed=2), particles.sample_states(y, n=7, seed=2)
-    assert paths.shape == (7, T, 2)
+    particles, y = ParticleFilter(*LINEAR, num_particles=2_000), observations()
+    cloud, paths = particles.particles(y, seed=2), particles.sample_states(y, n=2_000, seed=2)
+    assert paths.shape == (2_000, T, 2)
     for t in range(T):
         assert (paths[:, t, None] == cloud.states[t]).all(-1).any(-1).all()
     np.testing.assert_allclose(np.exp(cloud.log_weights).sum(-1), 1.0, rtol=1e-9)

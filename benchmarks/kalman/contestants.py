@@ -83,9 +83,9 @@ def trained(
     return answer, _train(model, y, x, RATES[name], seconds)
 
 
-def trained_by_likelihood(y: np.ndarray, seed: int, seconds: float) -> LSTMKalman:
+def trained_by_likelihood(y: np.ndarray, seed: int, seconds: float, **options: Any) -> LSTMKalman:
     """An LSTMKalman that never saw a state."""
-    model = LSTMKalman(3, y.shape[-1], seed=seed)
+    model = LSTMKalman(3, y.shape[-1], seed=seed, **options)
     _train(model, y, None, RATES["lstm_kalman"], seconds)
     return model
 

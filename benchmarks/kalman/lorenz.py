@@ -42,22 +42,35 @@ def little() -> dict[str, Any]:
 
 def coverage() -> dict[str, Any]:
     """Share of states in the 90 % intervals of lstm_kalman trained by likelihood, and its error."""
-    x_test, y_test = simulate(50, (0, 1, 2), TEST_SEED)
-    figures = {}
     parts.header("seed", "coverage of 90 % intervals", "dB", "-log p(y) / T", "minutes")
-    for seed in SEEDS:
-        _, y = simulate(1000, (0, 1, 2), seed)
-        started = time.perf_counter()
-        model = contestants.trained_by_likelihood(y, seed, SECONDS)
-        minutes = (time.perf_counter() - started) / 60
-        found = model.filter(y_test)
-        half = 1.6449 * np.sqrt(np.diagonal(found.covariances, axis1=-2, axis2=-1))
-        inside = float(np.mean(np.abs(found.means - x_test) <= half))
-        error = decibels(found.means, x_test)
-        nll = -float(np.mean(found.log_likelihood)) / y_test.shape[1]
-        figures[str(seed)] = {"coverage": inside, "dB": error, "nll": nll, "minutes": minutes}
-        parts.row(seed, f"{inside:.3f}", f"{error:.2f}", f"{nll:.3f}", f"{minutes:.1f}")
+    return {str(seed): _by_likelihood(seed, 1000, str(seed)) for seed in SEEDS}
+
+
+def bayesian() -> dict[str, Any]:
+    """The same with plain weights of lstm_A, and with random ones."""
+    parts.header("weights", "coverage of 90 % intervals", "dB", "-log p(y) / T", "minutes")
+    figures: dict[str, Any] = {"seconds": SECONDS}
+    for name, options in {"plain": {}, "random": {"bayesian": True}}.items():
+        figures[name] = {
+            str(seed): _by_likelihood(seed, 1000, f"{name}, seed {seed}", **options)
+            for seed in SEEDS
+        }
     return figures
+
+
+def _by_likelihood(seed: int, count: int, label: str, **options: Any) -> dict[str, float]:
+    x_test, y_test = simulate(50, (0, 1, 2), TEST_SEED)
+    _, y = simulate(count, (0, 1, 2), seed)
+    started = time.perf_counter()
+    model = contestants.trained_by_likelihood(y, seed, SECONDS, **options)
+    minutes = (time.perf_counter() - started) / 60
+    found = model.filter(y_test)
+    half = 1.6449 * np.sqrt(np.diagonal(found.covariances, axis1=-2, axis2=-1))
+    inside = float(np.mean(np.abs(found.means - x_test) <= half))
+    error = decibels(found.means, x_test)
+    nll = -float(np.mean(found.log_likelihood)) / y_test.shape[1]
+    parts.row(label, f"{inside:.3f}", f"{error:.2f}", f"{nll:.3f}", f"{minutes:.1f}")
+    return {"coverage": inside, "dB": error, "nll": nll, "minutes": minutes}
 
 
 def _compare(observed: tuple[int, ...], count: int, *, gaps: bool) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import tensorflow as tf
 
@@ -23,11 +23,29 @@ from .system import congruence, matrix_at
 _LOG_2_PI = math.log(2.0 * math.pi)
 
 
+class At(NamedTuple):
+    """A step of a model, and what holds there.
+
+    Attributes:
+        t: The step.
+        u: Its control input, ``[n, u]``, or None.
+        noises: What the model has of numbers, or None.
+    """
+
+    t: tf.Tensor
+    u: tf.Tensor | None
+    noises: Any
+
+    @property
+    def u_of_particles(self) -> tf.Tensor | None:
+        """The control input of a sequence for each of its particles, ``[n, 1, u]``."""
+        return None if self.u is None else self.u[:, tf.newaxis]
+
+
 class Densities(Hashable, Protocol):
     """A state-space model by its parts; equal ones share their compiled programs.
 
-    In all of them ``t`` is the step, ``u`` its control input ``[n, u]`` or None, and ``noises``
-    what the model has of numbers, or None.
+    Observations are ``values [n, m]``; ``seen`` is 1 where an element was observed, else 0.
     """
 
     def draw_first(
@@ -35,44 +53,24 @@ class Densities(Hashable, Protocol):
     ) -> tf.Tensor:
         """Draws of ``p(x_1)``, ``[n, N, d]``."""
 
-    def move(
-        self, x: tf.Tensor, t: tf.Tensor, u: Any, noises: Noises | None, key: tf.Tensor
-    ) -> tf.Tensor:
+    def move(self, x: tf.Tensor, at: At, key: tf.Tensor) -> tf.Tensor:
         """A draw of ``p(x_t+1 | x_t)`` for each particle."""
 
     def foresee(
-        self,
-        values: tf.Tensor,
-        seen: tf.Tensor,
-        x: tf.Tensor,
-        t: tf.Tensor,
-        u: Any,
-        noises: Noises | None,
+        self, values: tf.Tensor, seen: tf.Tensor, x: tf.Tensor, at: At, next_u: tf.Tensor | None
     ) -> tf.Tensor:
-        """About ``log p(y_t+1 | x_t)`` of what was seen of ``values [n, m]``, ``[n, N]``.
+        """About ``log p(y_t+1 | x_t)`` of what was seen of ``y_t+1``, ``[n, N]``.
 
-        ``u`` holds the control inputs of this step and the next.
+        ``next_u`` is the control input of the step of that observation.
         """
 
-    def log_move(
-        self, after: tf.Tensor, x: tf.Tensor, t: tf.Tensor, u: Any, noises: Noises | None
-    ) -> tf.Tensor:
+    def log_move(self, after: tf.Tensor, x: tf.Tensor, at: At) -> tf.Tensor:
         """``log p(x_t+1 | x_t)`` to each of ``after [n, M, d]`` from each one: ``[n, M, N]``."""
 
-    def log_seen(
-        self,
-        values: tf.Tensor,
-        seen: tf.Tensor,
-        x: tf.Tensor,
-        t: tf.Tensor,
-        u: Any,
-        noises: Noises | None,
-    ) -> tf.Tensor:
-        """``log p(y_t | x_t)`` of what was seen of ``values [n, m]``, ``[n, N]``."""
+    def log_seen(self, values: tf.Tensor, seen: tf.Tensor, x: tf.Tensor, at: At) -> tf.Tensor:
+        """``log p(y_t | x_t)`` of what was seen, ``[n, N]``."""
 
-    def expected(
-        self, x: tf.Tensor, t: tf.Tensor, u: Any, noises: Noises | None
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    def expected(self, x: tf.Tensor, at: At) -> tuple[tf.Tensor, tf.Tensor]:
         """``E[y_t | x_t]``, ``[n, N, m]``, and its covariance, ``[n or 1, N or 1, m, m]``."""
 
     def simulate(
@@ -97,50 +95,42 @@ class GaussianDensities:
         eps = random.normal((count, particles, noises.m0.shape[-1]), key, noises.m0.dtype)
         return noises.m0 + _spread(eps, root(noises.P0))
 
-    def move(self, x: tf.Tensor, t: tf.Tensor, u: Any, noises: Noises, key: tf.Tensor) -> tf.Tensor:
+    def move(self, x: tf.Tensor, at: At, key: tf.Tensor) -> tf.Tensor:
         """As Densities says."""
         eps = random.normal(x.shape, key, x.dtype)
-        return self.centre(x, u) + _spread(eps, root(matrix_at(noises.Q, t)[0]))
+        return self.centre(x, at) + _spread(eps, root(matrix_at(at.noises.Q, at.t)[0]))
 
-    def centre(self, x: tf.Tensor, u: Any) -> tf.Tensor:
+    def centre(self, x: tf.Tensor, at: At) -> tf.Tensor:
         """``E[x_t+1 | x_t]``, ``[n, N, d]``."""
-        return self.f(x, _for_each(u))
+        return self.f(x, at.u_of_particles)
 
     def foresee(
-        self,
-        values: tf.Tensor,
-        seen: tf.Tensor,
-        x: tf.Tensor,
-        t: tf.Tensor,
-        u: Any,
-        noises: Noises,
+        self, values: tf.Tensor, seen: tf.Tensor, x: tf.Tensor, at: At, next_u: tf.Tensor | None
     ) -> tf.Tensor:
         """As Densities says, with h made linear about the middle of the move.
 
         The spread of the move counts, so the weights that correct for the choice stay bounded
         in expectation: exact where h is linear.
         """
-        now, following = (None, None) if u is None else u
-        middle = tf.reshape(self.centre(x, now), [-1, x.shape[-1]])
-        if following is not None:
-            following = tf.repeat(following, x.shape[1], axis=0)
+        middle = tf.reshape(self.centre(x, at), [-1, x.shape[-1]])
+        if next_u is not None:
+            next_u = tf.repeat(next_u, x.shape[1], axis=0)
         with tf.GradientTape() as tape:
             tape.watch(middle)
-            expected = self.h(middle, following)
+            expected = self.h(middle, next_u)
         zero = tf.UnconnectedGradients.ZERO
         slope = tape.batch_jacobian(expected, middle, unconnected_gradients=zero)
-        spread = congruence(slope, matrix_at(noises.Q, t)) + matrix_at(noises.R, t + 1)
+        Q, R = matrix_at(at.noises.Q, at.t), matrix_at(at.noises.R, at.t + 1)
+        spread = congruence(slope, Q) + R
         size = values.shape[-1]
         residual = values[:, tf.newaxis] - tf.reshape(expected, [*x.shape[:2], size])
         spread = tf.reshape(spread, [*x.shape[:2], size, size])
         return _log_normal(residual, spread, seen[:, tf.newaxis])
 
-    def log_move(
-        self, after: tf.Tensor, x: tf.Tensor, t: tf.Tensor, u: Any, noises: Noises
-    ) -> tf.Tensor:
+    def log_move(self, after: tf.Tensor, x: tf.Tensor, at: At) -> tf.Tensor:
         """As Densities says; up to a constant that is the same for all."""
-        whiten = _inverse(tf.linalg.cholesky(matrix_at(noises.Q, t)))
-        expected = self.centre(x, u)
+        whiten = _inverse(tf.linalg.cholesky(matrix_at(at.noises.Q, at.t)))
+        expected = self.centre(x, at)
         middle = tf.reduce_mean(expected, axis=1, keepdims=True)  # squares keep their digits
         ends = tf.matmul(after - middle, whiten, transpose_b=True)
         begins = tf.matmul(expected - middle, whiten, transpose_b=True)
@@ -148,24 +138,14 @@ class GaussianDensities:
         squares = [tf.reduce_sum(tf.square(part), -1) for part in (ends, begins)]
         return product - 0.5 * (squares[0][:, :, tf.newaxis] + squares[1][:, tf.newaxis, :])
 
-    def log_seen(
-        self,
-        values: tf.Tensor,
-        seen: tf.Tensor,
-        x: tf.Tensor,
-        t: tf.Tensor,
-        u: Any,
-        noises: Noises,
-    ) -> tf.Tensor:
+    def log_seen(self, values: tf.Tensor, seen: tf.Tensor, x: tf.Tensor, at: At) -> tf.Tensor:
         """As Densities says; any element may be missing."""
-        residual = values[:, tf.newaxis] - self.h(x, _for_each(u))
-        return _log_normal(residual, matrix_at(noises.R, t)[tf.newaxis], seen[:, tf.newaxis])
+        expected, R = self.expected(x, at)
+        return _log_normal(values[:, tf.newaxis] - expected, R, seen[:, tf.newaxis])
 
-    def expected(
-        self, x: tf.Tensor, t: tf.Tensor, u: Any, noises: Noises
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    def expected(self, x: tf.Tensor, at: At) -> tuple[tf.Tensor, tf.Tensor]:
         """As Densities says."""
-        return self.h(x, _for_each(u)), matrix_at(noises.R, t)[tf.newaxis]
+        return self.h(x, at.u_of_particles), matrix_at(at.noises.R, at.t)[tf.newaxis]
 
     def simulate(
         self, steps: int, count: int, control: Any, noises: Noises, key: tf.Tensor
@@ -192,33 +172,27 @@ class GeneralDensities:
         """As Densities says."""
         return self.initial.sample((count, particles), seed=_seed(key))
 
-    def move(self, x: tf.Tensor, t: tf.Tensor, u: Any, noises: None, key: tf.Tensor) -> tf.Tensor:
+    def move(self, x: tf.Tensor, at: At, key: tf.Tensor) -> tf.Tensor:
         """As Densities says."""
         return tf.ensure_shape(self.transition(x).sample(seed=_seed(key)), x.shape)
 
     def foresee(
-        self, values: tf.Tensor, seen: tf.Tensor, x: tf.Tensor, t: tf.Tensor, u: Any, noises: None
+        self, values: tf.Tensor, seen: tf.Tensor, x: tf.Tensor, at: At, next_u: tf.Tensor | None
     ) -> tf.Tensor:
         """As Densities says, by the density at the mean of the move (Pitt & Shephard 1999)."""
-        return self.log_seen(values, seen, self.transition(x).mean(), t, None, None)
+        return self.log_seen(values, seen, self.transition(x).mean(), at)
 
-    def log_move(
-        self, after: tf.Tensor, x: tf.Tensor, t: tf.Tensor, u: Any, noises: None
-    ) -> tf.Tensor:
+    def log_move(self, after: tf.Tensor, x: tf.Tensor, at: At) -> tf.Tensor:
         """As Densities says."""
         return self.transition(x[:, tf.newaxis]).log_prob(after[:, :, tf.newaxis])
 
-    def log_seen(
-        self, values: tf.Tensor, seen: tf.Tensor, x: tf.Tensor, t: tf.Tensor, u: Any, noises: None
-    ) -> tf.Tensor:
+    def log_seen(self, values: tf.Tensor, seen: tf.Tensor, x: tf.Tensor, at: At) -> tf.Tensor:
         """As Densities says; an observation is there or missing as a whole."""
         whole = seen[..., :1] > 0.0
         found = self.observation(x).log_prob(values[:, tf.newaxis])
         return tf.where(whole, found, tf.zeros_like(found))
 
-    def expected(
-        self, x: tf.Tensor, t: tf.Tensor, u: Any, noises: None
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    def expected(self, x: tf.Tensor, at: At) -> tuple[tf.Tensor, tf.Tensor]:
         """As Densities says."""
         distribution = self.observation(x)
         try:
@@ -241,7 +215,8 @@ class GeneralDensities:
             y = self.observation(x).sample(seed=_seed(random.fold_in(seen_key, t)))
             found = (x[:, 0], y[:, 0])
             arrays = [array.write(t, value) for array, value in zip(arrays, found, strict=True)]
-            return t + 1, self.move(x, t, None, None, random.fold_in(move_key, t)), arrays
+            moved = self.move(x, At(t, None, None), random.fold_in(move_key, t))
+            return t + 1, moved, arrays
 
         *_, written = tf.while_loop(
             lambda t, *_: t < steps,
@@ -252,11 +227,6 @@ class GeneralDensities:
         )
         states, values = (array.stack() for array in written)
         return states, values
-
-
-def _for_each(u: Any) -> Any:
-    """The control input of a sequence for each of its particles, ``[n, 1, u]``."""
-    return None if u is None else u[:, tf.newaxis]
 
 
 def _spread(eps: tf.Tensor, U: tf.Tensor) -> tf.Tensor:

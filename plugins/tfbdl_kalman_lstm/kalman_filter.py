@@ -8,20 +8,20 @@ import numpy as np
 import tensorflow as tf
 
 from tfbdl import random
-from tfbdl.config import check_whole
 from tfbdl.errors import DataError
 
 from . import parallel, sequential, smoothing
+from .gaussian_belief import GaussianBelief
 from .parameters import Parameters
 from .path_draws import draw_paths, simulate
-from .sequences import arrange, observed
+from .sequences import arrange, by_sequence, observed
 from .sequential import Filtered
 from .smoothing import Smoothed
-from .states import FilteredStates, Forecast, SmoothedStates
+from .states import Forecast
 from .system import Observed, System, congruence
 
 
-class KalmanFilter:
+class KalmanFilter(GaussianBelief):
     """``x_t+1 = A x_t + B u_t + w_t``, ``y_t = H x_t + v_t``, all Gaussian.
 
     Queries take one sequence ``[T, m]`` (``[T]`` where m is 1), several ``[n, T, m]``, or a list of
@@ -52,7 +52,8 @@ class KalmanFilter:
         ```
 
     References:
-        Kalman 1960; Rauch, Tung & Striebel 1965; Sarkka 2013, "Bayesian Filtering and Smoothing".
+        Kalman 1960; Rauch, Tung & Striebel 1965; Fruhwirth-Schnatter 1994 for ``sample_states``
+        (forward filtering, backward sampling); Sarkka 2013, "Bayesian Filtering and Smoothing".
     """
 
     def __init__(
@@ -69,86 +70,23 @@ class KalmanFilter:
         parallel: bool = False,
     ) -> None:
         self.parameters = Parameters(A, H, Q, R, m0, P0, B)
+        self.state_dim = self.parameters.state_dim
+        self.observation_dim = self.parameters.observation_dim
         self.square_root, self.parallel = square_root, parallel
 
-    @property
-    def state_dim(self) -> int:
-        """Size d of a state."""
-        return self.parameters.state_dim
+    def _filtered(self, values: np.ndarray, u: Any) -> Filtered:
+        return self._run(*self._arranged(values, u))
 
-    @property
-    def observation_dim(self) -> int:
-        """Size m of an observation."""
-        return self.parameters.observation_dim
-
-    def filter(self, y: Any, u: Any = None) -> FilteredStates:
-        """States given what was observed up to them.
-
-        Args:
-            y: Observations.
-            u: Control inputs, ``[T, u]``, or ``[n, T, u]`` for each sequence its own.
-
-        Raises:
-            DataError: If shapes do not fit, or the model is singular: an observation without noise
-                of something that is known exactly.
-        """
-        values, single = arrange(y, self.observation_dim)
-        found = _checked(self._filtered(values, u))
-        return FilteredStates(
-            means=_by_sequence(found.means),
-            covariances=_by_sequence(found.covariances, len(values)),
-            predicted_means=_by_sequence(found.predicted_means),
-            predicted_covariances=_by_sequence(found.predicted_covariances, len(values)),
-            gains=_by_sequence(found.gains, len(values)),
-            log_likelihood=found.increments.numpy().sum(axis=0),
-            increments=_by_sequence(found.increments),
-        ).of(single)
-
-    def smooth(self, y: Any, u: Any = None) -> SmoothedStates:
-        """States given all observations, with the covariances of neighbours.
-
-        Args:
-            y, u: As ``filter``.
-        """
-        values, single = arrange(y, self.observation_dim)
+    def _smoothed(self, values: np.ndarray, u: Any) -> tuple[Filtered, Smoothed]:
         system, seen = self._arranged(values, u)
-        filtered = _checked(_run(system, seen, self.square_root, self.parallel))
-        found = _smooth(system, filtered, self.parallel)
-        return SmoothedStates(
-            means=_by_sequence(found.means),
-            covariances=_by_sequence(found.covariances, len(values)),
-            lag_covariances=_by_sequence(found.lag_covariances, len(values)),
-            log_likelihood=filtered.increments.numpy().sum(axis=0),
-        ).of(single)
+        filtered = self._run(system, seen)
+        return filtered, _smooth(system, filtered, self.parallel)
 
-    def log_prob(self, y: Any, u: Any = None) -> Any:
-        """``log p(y)`` in nats, the states integrated out: a number, or ``[n]``.
-
-        Args:
-            y, u: As ``filter``.
-        """
-        values, single = arrange(y, self.observation_dim)
-        total = _checked(self._filtered(values, u)).increments.numpy().sum(axis=0)
-        return float(total[0]) if single else total
-
-    def forecast(self, y: Any, steps: int, u: Any = None) -> Forecast:
-        """States and observations after the last step of ``y``.
-
-        Args:
-            y: Observations; may end in NaN.
-            steps: How many steps ahead.
-            u: Control inputs of the steps of y and of those ahead, ``[T + steps, u]``.
-
-        Raises:
-            OptionsError: If ``steps`` is no positive integer.
-        """
-        check_whole("steps", steps)
-        values, single = arrange(y, self.observation_dim)
-        ahead = np.full((len(values), steps, values.shape[-1]), np.nan)
-        system, seen = self._arranged(np.concatenate([values, ahead], axis=1), u)
-        found = _checked(_run(system, seen, self.square_root, self.parallel))
-        means = _by_sequence(found.means)[:, -steps:]
-        covariances = _by_sequence(found.covariances, len(values))[:, -steps:]
+    def _forecast(self, longer: np.ndarray, steps: int, u: Any) -> Forecast:
+        system, seen = self._arranged(longer, u)
+        found = self._run(system, seen)
+        means = by_sequence(found.means)[:, -steps:]
+        covariances = by_sequence(found.covariances, len(longer))[:, -steps:]
         H, R = system.H.numpy()[-steps:], system.R.numpy()[-steps:]
         spread = congruence(tf.constant(H), tf.constant(covariances)).numpy()
         return Forecast(
@@ -156,47 +94,21 @@ class KalmanFilter:
             covariances=covariances,
             observation_means=np.squeeze(H @ means[..., np.newaxis], -1),
             observation_covariances=spread + R,
-        ).of(single)
+        )
 
-    def sample(self, T: int, n: int = 1, seed: int = 0, u: Any = None) -> tuple[Any, Any]:
-        """Draw states ``[n, T, d]`` and observations ``[n, T, m]``.
+    def _simulate(self, T: int, n: int, seed: int, u: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        drawn: tuple[tf.Tensor, tf.Tensor] = simulate(
+            self._system(T, n, u), T, n, random.key(seed, "kalman sample")
+        )
+        return drawn
 
-        Args:
-            T: Steps.
-            n: Sequences.
-            seed: Of the draws.
-            u: Control inputs, ``[T, u]`` or ``[n, T, u]``.
-
-        Raises:
-            OptionsError: If T or n is no positive integer.
-        """
-        check_whole("T", T)
-        check_whole("n", n)
-        system = self._system(T, n, u)
-        states, values = simulate(system, T, n, random.key(seed, "kalman sample"))
-        return _by_sequence(states), _by_sequence(values)
-
-    def sample_states(self, y: Any, n: int = 1, seed: int = 0, u: Any = None) -> np.ndarray:
-        """Draw ``n`` paths from ``p(x_1..T | y)``: ``[n, T, d]``, or ``[n, sequence, T, d]``.
-
-        Args:
-            y, u: As ``filter``.
-            n: Paths of each sequence.
-            seed: Of the draws.
-
-        References:
-            Fruhwirth-Schnatter 1994; forward filtering, backward sampling.
-        """
-        check_whole("n", n)
-        values, single = arrange(y, self.observation_dim)
+    def _draw_paths(self, values: np.ndarray, n: int, seed: int, u: Any) -> np.ndarray:
         system, seen = self._arranged(values, u)
-        filtered = _checked(_run(system, seen, self.square_root, self.parallel))
         key = random.key(seed, "kalman states")
-        paths = np.moveaxis(draw_paths(system, filtered, n, key).numpy(), 0, 2)
-        return paths[:, 0] if single else paths
+        return np.moveaxis(draw_paths(system, self._run(system, seen), n, key).numpy(), 0, 2)
 
-    def _filtered(self, values: np.ndarray, u: Any) -> Filtered:
-        return _run(*self._arranged(values, u), self.square_root, self.parallel)
+    def _run(self, system: System, seen: Observed) -> Filtered:
+        return _checked(_filter(system, seen, self.square_root, self.parallel))
 
     def _arranged(self, values: np.ndarray, u: Any) -> tuple[System, Observed]:
         return self._system(values.shape[1], len(values), u), observed(values)
@@ -218,7 +130,7 @@ class KalmanFilter:
 
 
 @tf.function
-def _run(system: System, seen: Observed, square_root: bool, in_parallel: bool) -> Filtered:
+def _filter(system: System, seen: Observed, square_root: bool, in_parallel: bool) -> Filtered:
     if in_parallel:
         return parallel.filter_in_parallel(system, seen)
     return sequential.filter_sequentially(system, seen, square_root=square_root)
@@ -238,11 +150,3 @@ def _checked(found: Filtered) -> Filtered:
             f"noise, or P0 and Q some spread. Received: a singular one at step {step}."
         )
     return found
-
-
-def _by_sequence(values: tf.Tensor, count: int | None = None) -> np.ndarray:
-    """Time first to sequences first; what sequences share is given to each."""
-    array = np.moveaxis(values.numpy(), 0, 1)
-    if count is not None and len(array) != count:
-        array = np.broadcast_to(array, (count, *array.shape[1:])).copy()
-    return array

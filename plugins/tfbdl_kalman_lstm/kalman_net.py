@@ -19,6 +19,7 @@ from tfbdl.inference.surrogate import read
 from . import parameters
 from .dynamics import SYSTEMS
 from .gain_steps import GainState, GainStep, PointStates, unit
+from .sequences import by_sequence
 from .trained_filter import Pass, TrainedFilter, over_time, squares
 
 RANDOM_WALK = "random_walk"
@@ -250,7 +251,7 @@ class KalmanNet(TrainedFilter):
         values, single = self.sequences(y)
         found = self._found(values)
         arrays = {
-            name: np.moveaxis(getattr(found, name).numpy(), 0, 1)
+            name: by_sequence(getattr(found, name))
             for name in ("means", "predicted_means", "gains")
         }
         return PointStates(**arrays).of(single)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import tensorflow as tf
 
 from tfbdl.protocols import Params
 
-from .sequential import filter_sequentially
+from .score import score
+from .sequential import Filtered, filter_sequentially
 from .system import Observed, System
 
 
@@ -52,12 +56,39 @@ def observe(y: tf.Tensor, *, shared: bool, chains: int = 0) -> Observed:
 def log_likelihood(params: Params, y: tf.Tensor, *, shared: bool) -> tf.Tensor:
     """``log p(y)`` of each sequence, the states integrated out: ``[..., n]``, in nats.
 
+    Its gradient is that of ``score``: several times faster than automatic differentiation, which
+    stores all that a step computes. It can be differentiated again.
+
     Args:
         params: As ``system_of`` takes them.
         y: ``[n, T, m]``, NaN where one is missing.
         shared: See ``observe``.
     """
     system = system_of(params)
-    observed = observe(y, shared=shared, chains=system.m0.shape.rank - 1)
-    found = filter_sequentially(system, observed, square_root=False)
-    return tf.reduce_sum(found.increments, 0)
+    chains = system.m0.shape[:-1]
+    parts = [  # axes of chains for all, so that a gradient has the shape of its parameter
+        tf.broadcast_to(part, [*chains, *part.shape[part.shape.rank - rank :]])
+        for part, rank in zip(system, (3, 3, 3, 3, 3, 1, 2), strict=True)
+    ]
+    seen = observe(y, shared=shared, chains=chains.rank)
+    return _with_score(seen.seen)(seen.values, *parts)
+
+
+def _with_score(seen: tf.Tensor) -> Callable[..., tf.Tensor]:
+    """``log p(y)`` of what was seen, as a function of observations and parameters."""
+
+    @tf.custom_gradient
+    def total(values: tf.Tensor, *parts: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
+        def filtered() -> Filtered:
+            return filter_sequentially(System(*parts), Observed(values, seen), square_root=False)
+
+        def gradient(weights: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            # the filter runs anew: a second derivative must know how its results came about
+            by_part, by_value = score(System(*parts), Observed(values, seen), filtered(), weights)
+            chains = list(range(1, values.shape.rank - 2))
+            return tf.reduce_sum(by_value, chains, keepdims=True), *by_part
+
+        return tf.reduce_sum(filtered().increments, 0), gradient
+
+    compute: Callable[..., tf.Tensor] = total
+    return compute

@@ -72,7 +72,7 @@ class LSTMKalman(LSTMKalmanQueries):
         bayesian: Give lstm_A's weights a mean-field posterior. Training maximises the evidence
             lower bound of ``log p(y)`` with a draw for each batch. A filter runs with ``draws``
             draws side by side; its covariance is the mean of theirs and the covariance of their
-            means (the law of total variance).
+            means (the law of total variance). ``posterior`` is that of the weights.
         draws: Of the weights, in a filter.
         prior_scale: Standard deviation of the weights' normal prior.
         seed: Of weights and noise; None: drawn from Python's ``random``.
@@ -268,16 +268,6 @@ class LSTMKalman(LSTMKalmanQueries):
             kl = self.weights_kl()
         nets = (self.lstm_Q, self.lstm_R)
         return NetWeights(motion, *(net.current_weights() for net in nets)), kl
-
-    def weights_kl(self) -> tf.Tensor:
-        """KL of the posterior of lstm_A's weights from their prior, in nats."""
-        total = tf.zeros((), self.dtype)
-        locations, scales = self.surrogate.mean(), self.surrogate.stddev()
-        for name, location in locations.items():
-            ratio = tf.square(scales[name] / self.prior_scale)
-            shift = tf.square(location / self.prior_scale)
-            total += 0.5 * tf.reduce_sum(ratio + shift - 1.0 - tf.math.log(ratio))
-        return total
 
     def row_losses(
         self, passed: Pass, states: tf.Tensor | None, known: tf.Tensor | None

@@ -11,24 +11,22 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfbdl import random
 from tfbdl.config import check_whole
 from tfbdl.errors import DataError
-from tfbdl.inference.surrogate import MeanField, read
+from tfbdl.inference.surrogate import read
 
+from .random_weights import RandomWeights
 from .recurrence import FilterState, LearnedStep
+from .sequences import by_sequence
 from .states import FilteredStates, Forecast
 from .system import congruence
 from .trained_filter import TrainedFilter
 
 
-class LSTMKalmanQueries(TrainedFilter):
+class LSTMKalmanQueries(RandomWeights, TrainedFilter):
     """The part of LSTMKalman that answers."""
 
     H: keras.Variable
-    bayesian: bool
-    draws: int
-    surrogate: MeanField
 
     # -- streams ---------------------------------------------------------------------------------
 
@@ -85,13 +83,13 @@ class LSTMKalmanQueries(TrainedFilter):
         """
         values, single = self.sequences(y)
         found = self._checked(self._found(values))
-        increments = _rows_first(found.increments)
+        increments = by_sequence(found.increments)
         return FilteredStates(
-            means=_rows_first(found.means),
-            covariances=_rows_first(found.covariances),
-            predicted_means=_rows_first(found.predicted_means),
-            predicted_covariances=_rows_first(found.predicted_covariances),
-            gains=_rows_first(found.gains),
+            means=by_sequence(found.means),
+            covariances=by_sequence(found.covariances),
+            predicted_means=by_sequence(found.predicted_means),
+            predicted_covariances=by_sequence(found.predicted_covariances),
+            gains=by_sequence(found.gains),
             log_likelihood=increments.sum(axis=1),
             increments=increments,
         ).of(single)
@@ -124,10 +122,10 @@ class LSTMKalmanQueries(TrainedFilter):
         later = LearnedStep(*(part[-steps:] for part in found))
         H = read(self.H)
         return Forecast(
-            means=_rows_first(later.means),
-            covariances=_rows_first(later.covariances),
-            observation_means=_rows_first(tf.linalg.matvec(H, later.means)),
-            observation_covariances=_rows_first(congruence(H, later.covariances) + later.noise),
+            means=by_sequence(later.means),
+            covariances=by_sequence(later.covariances),
+            observation_means=by_sequence(tf.linalg.matvec(H, later.means)),
+            observation_covariances=by_sequence(congruence(H, later.covariances) + later.noise),
         ).of(single)
 
     def held_out(self, x: Any) -> dict[str, float]:
@@ -145,14 +143,6 @@ class LSTMKalmanQueries(TrainedFilter):
     def started(self, batch: Any, draws: Sequence[tf.Tensor]) -> FilterState:
         """The state before the first observation, with an axis of draws if there are any."""
         raise NotImplementedError
-
-    def filter_draws(self) -> list[tf.Tensor]:
-        """The draws of lstm_A's weights that a filter runs with; none where they are not random."""
-        if not self.bayesian:
-            return []
-        keys = random.split(random.key(read(self.rng_seed), "weights of a filter"), self.draws)
-        drawn = self.surrogate.sample(keys)
-        return [drawn[name] for name in self.surrogate.site_names]
 
     @cached_property
     def _found(self) -> Any:
@@ -210,7 +200,3 @@ def mixture(found: LearnedStep) -> LearnedStep:
         gains=tf.reduce_mean(found.gains, 1),
         noise=tf.reduce_mean(found.noise, 1),
     )
-
-
-def _rows_first(values: tf.Tensor) -> np.ndarray:
-    return np.moveaxis(values.numpy(), 0, 1)

@@ -15,23 +15,24 @@ from tfbdl.errors import DataError, OptionsError
 from . import fixed_lag, particle_recursion
 from .compiled import call
 from .densities import GaussianDensities, GeneralDensities
-from .gaussian_filter import by_sequence
 from .gaussian_recursion import Noises
 from .nonlinear_model import NonlinearModel
 from .particle_recursion import Cloud, Moments, Settings
-from .sequences import arrange, observed
+from .sequences import arrange, by_sequence, observed, prolonged
+from .state_space import StateSpaceFilter
 from .states import Forecast, Particles, ParticleStates, SmoothedStates
 
 Method = Literal["bootstrap", "auxiliary"]
 Smoother = Literal["backward_simulation", "fixed_lag"]
 
 
-class ParticleFilter:
+class ParticleFilter(StateSpaceFilter):
     """Weighted particles for ``p(x_t | y_1..t)``, whatever its shape.
 
     With functions and Gaussian noise as ExtendedKalmanFilter takes them; with any distributions by
     ``ParticleFilter.of``. Queries take sequences as KalmanFilter's do, with NaN for what was not
-    observed, and answer in kind; the same seed gives the same answer.
+    observed, and answer in kind; the same seed gives the same answer. The paths of one call of
+    ``sample_states`` share the particles of one filter; they need a Q that is not singular.
 
     Args:
         f, h, Q, R, m0, P0: As ExtendedKalmanFilter. R must have noise in all directions.
@@ -214,24 +215,6 @@ class ParticleFilter:
             log_likelihood=moments.increments.numpy().sum(axis=0),
         ).of(single)
 
-    def sample_states(self, y: Any, n: int = 1, seed: int = 0, u: Any = None) -> np.ndarray:
-        """Draw ``n`` paths from ``p(x_1..T | y)`` by backward simulation: ``[n, T, d]``.
-
-        Of several sequences ``[n, sequence, T, d]``. The paths share the particles of one filter.
-
-        Args:
-            y, u, seed: As ``filter``.
-            n: Paths of each sequence.
-
-        Raises:
-            OptionsError: If n is no positive integer, or Q is singular.
-        """
-        check_whole("n", n)
-        values, single = arrange(y, self.observation_dim)
-        _, drawn = self._paths(values, n, u, seed)
-        paths = np.moveaxis(drawn, 2, 0)
-        return paths[:, 0] if single else paths
-
     def forecast(self, y: Any, steps: int, u: Any = None, seed: int = 0) -> Forecast:
         """States and observations after the last step of ``y``.
 
@@ -245,8 +228,7 @@ class ParticleFilter:
         """
         check_whole("steps", steps)
         values, single = arrange(y, self.observation_dim)
-        ahead = np.full((len(values), steps, values.shape[-1]), np.nan)
-        longer = np.concatenate([values, ahead], axis=1)
+        longer = prolonged(values, steps)
         moments, cloud = self._kept(longer, u, seed)
         start, inputs = values.shape[1], self._inputs(len(values), longer.shape[1], u)
         expect = particle_recursion.expect
@@ -258,24 +240,16 @@ class ParticleFilter:
             observation_covariances=by_sequence(seen[1]),
         ).of(single)
 
-    def sample(self, T: int, n: int = 1, seed: int = 0, u: Any = None) -> tuple[Any, Any]:
-        """Draw states ``[n, T, d]`` and observations ``[n, T, m]`` of the model.
-
-        Args:
-            T: Steps.
-            n: Sequences.
-            seed: Of the draws.
-            u: Control inputs, ``[T, u]`` or ``[n, T, u]``.
-
-        Raises:
-            OptionsError: If T or n is no positive integer.
-        """
-        check_whole("T", T)
-        check_whole("n", n)
+    def _simulate(self, T: int, n: int, seed: int, u: Any) -> tuple[tf.Tensor, tf.Tensor]:
         key, inputs = random.key(seed, "nonlinear sample"), self._inputs(n, T, u)
-        settings = (self._settings.densities, int(T), int(n))
-        states, values = call(particle_recursion.simulate, settings, *inputs, key)
-        return by_sequence(states), by_sequence(values)
+        settings = (self._settings.densities, T, n)
+        drawn: tuple[tf.Tensor, tf.Tensor] = call(
+            particle_recursion.simulate, settings, *inputs, key
+        )
+        return drawn
+
+    def _draw_paths(self, values: np.ndarray, n: int, seed: int, u: Any) -> np.ndarray:
+        return np.moveaxis(self._paths(values, n, u, seed)[1], 2, 0)
 
     def _inputs(self, count: int, steps: int, u: Any) -> tuple[tf.Tensor | None, Noises | None]:
         if self._model is not None:

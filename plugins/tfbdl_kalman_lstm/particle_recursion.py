@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from tfbdl import random
 
-from .densities import Densities
+from .densities import At, Densities
 from .system import Observed
 
 
@@ -91,17 +91,16 @@ def run(
 
     def foreseen(x: tf.Tensor, t: tf.Tensor) -> tf.Tensor:
         later = tf.minimum(t + 1, steps - 1)
-        u = None if control is None else (control[t], control[later])
         values, seen = observed.values[later], observed.seen[later]
         # at the last step nothing is to be foreseen, and a parameter that varies ends
-        return densities.foresee(values, seen, x, later - 1, u, noises)
+        at = At(later - 1, _at(control, t), noises)
+        return densities.foresee(values, seen, x, at, _at(control, later))
 
     def step(
         t: tf.Tensor, x: tf.Tensor, before: tf.Tensor, arrays: list[tf.TensorArray]
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, list[tf.TensorArray]]:
-        u = None if control is None else control[t]
-        values, seen = observed.values[t], observed.seen[t]
-        log_weights = before + densities.log_seen(values, seen, x, t, u, noises)
+        at = At(t, _at(control, t), noises)
+        log_weights = before + densities.log_seen(observed.values[t], observed.seen[t], x, at)
         increment = tf.reduce_logsumexp(log_weights, -1)
         log_weights = log_weights - increment[:, tf.newaxis]
         ahead = tf.zeros_like(log_weights)
@@ -113,7 +112,7 @@ def run(
         found += [x, log_weights, ancestors] if keep else []
         arrays = [array.write(t, value) for array, value in zip(arrays, found, strict=True)]
         parents = tf.gather(x, ancestors, batch_dims=1)
-        moved = densities.move(parents, t, u, noises, random.fold_in(moves, t))
+        moved = densities.move(parents, at, random.fold_in(moves, t))
         return t + 1, moved, after, arrays
 
     *_, written = tf.while_loop(
@@ -175,8 +174,8 @@ def expect(
     """Moments of observations from step ``start``: ``[T - start, n, m]`` and ``[., ., m, m]``."""
     means, covariances = [], []
     for t in range(start, cloud.x.shape[0]):  # as many as a forecast has steps
-        u = None if control is None else control[t]
-        value, noise = densities.expected(cloud.x[t], tf.constant(t), u, noises)
+        at = At(tf.constant(t), _at(control, t), noises)
+        value, noise = densities.expected(cloud.x[t], at)
         mean, spread = weighted(value, cloud.log_weights[t])
         weights = tf.exp(cloud.log_weights[t])[..., tf.newaxis, tf.newaxis]
         means.append(mean)
@@ -207,9 +206,9 @@ def draw_paths(
     def step(
         t: tf.Tensor, after: tf.Tensor, paths: tf.TensorArray
     ) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray]:
-        u = None if control is None else control[t]
         x, log_weights = cloud.x[t], cloud.log_weights[t]
-        joined = densities.log_move(after, x, t, u, noises) + log_weights[:, tf.newaxis]
+        moves = densities.log_move(after, x, At(t, _at(control, t), noises))
+        joined = moves + log_weights[:, tf.newaxis]
         joined = joined - tf.reduce_logsumexp(joined, -1, keepdims=True)
         index = _places(joined, uniforms[t][..., tf.newaxis])[..., 0]
         now = tf.gather(x, index, batch_dims=1)
@@ -223,6 +222,11 @@ def draw_paths(
         parallel_iterations=1,
     )
     return written.stack()
+
+
+def _at(control: tf.Tensor | None, t: Any) -> tf.Tensor | None:
+    """The control input of a step, ``[n, u]``."""
+    return None if control is None else control[t]
 
 
 def _places(log_weights: tf.Tensor, uniforms: tf.Tensor) -> tf.Tensor:

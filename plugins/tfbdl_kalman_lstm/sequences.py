@@ -1,4 +1,4 @@
-"""Observed sequences and control inputs as arrays ``[n, T, ...]``, checked."""
+"""Sequences and control inputs as arrays ``[n, T, ...]``, checked, and answers back in kind."""
 
 from __future__ import annotations
 
@@ -62,6 +62,20 @@ def observed(values: np.ndarray, chains: int = 0) -> Observed:
     return Observed(
         tf.constant(np.nan_to_num(by_time)[axes]), tf.constant(seen.astype(np.float64)[axes])
     )
+
+
+def prolonged(values: np.ndarray, steps: int) -> np.ndarray:
+    """Sequences ``[n, T, m]`` with so many steps more of which nothing was observed."""
+    ahead = np.full((len(values), steps, values.shape[-1]), np.nan)
+    return np.concatenate([values, ahead], axis=1)
+
+
+def by_sequence(values: tf.Tensor, count: int | None = None) -> np.ndarray:
+    """``[T, n, ...]`` to ``[n, T, ...]``; what ``count`` sequences share is given to each."""
+    array = np.moveaxis(values.numpy(), 0, 1)
+    if count is not None and len(array) != count:
+        array = np.broadcast_to(array, (count, *array.shape[1:])).copy()
+    return array
 
 
 def _padded(y: Sequence[Any], size: int | None, what: str) -> np.ndarray:
