@@ -44,6 +44,15 @@ def test_nile_is_fitted_and_its_hidden_years_are_covered(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
+def test_ten_generators_find_modes_that_one_misses(tmp_path: Path) -> None:
+    found = example("gan_modes")(tmp_path / "gan_modes.png")
+    assert found["modes_ten"] >= 9
+    assert found["modes_one"] < found["modes_ten"]
+    assert found["js_ten"] <= 0.05 < 0.2 <= found["js_one"]
+    assert (tmp_path / "gan_modes.png").stat().st_size > 5000
+
+
+@pytest.mark.slow
 def test_classification_errs_less_where_it_is_sure() -> None:
     scores = example("classification")(epochs=15)
     assert scores["test_error"] < 0.15  # chance is 0.9

@@ -235,7 +235,10 @@ class HeldOut(Protocol):
 class Trainable(Protocol):
     """A ``keras.Model`` whose compiled objective is complete (capability ``trainable``).
 
-    It may have ``default_learning_rate``, for an engine that is given none.
+    It may have ``default_learning_rate``, for an engine that is given none, and
+    ``optimizer_options``: settings beside it by the optimizer's name, as ``{"adam": {...}}``;
+    ``default_steps``, for an engine that is given no number; ``brings_optimizer``, where it is
+    compiled without one.
     """
 
     def compile(self, *args: Any, **kwargs: Any) -> None:

@@ -10,8 +10,11 @@ from tfbdl import Config, Field
 class VariationalOptions(Config):
     """How the evidence lower bound is maximised."""
 
-    steps: int = Field(
-        8_000, ge=1, description="Training steps in all, rounded up to whole passes over the data."
+    steps: int | None = Field(
+        None,
+        ge=1,
+        description="Training steps in all, rounded up to whole passes over the data; none: what "
+        "the model asks for, or 8,000.",
     )
     epochs: int | None = Field(
         None, ge=1, description="Passes over the data; takes precedence over steps."

@@ -13,7 +13,7 @@ from tfbdl.data import Dataset, steps_per_execution
 from tfbdl.errors import CapabilityError, OptionsError
 from tfbdl.inference.elbo import KLSchedule
 from tfbdl.inference.surrogate_model import SurrogateModel
-from tfbdl.posterior import SurrogatePosterior
+from tfbdl.posterior import Posterior
 from tfbdl.protocols import Context, EngineResult
 
 from .callbacks import Checkpoint, EarlyStopping, LayerFigures, Report
@@ -23,6 +23,7 @@ SMALL = 50_000  # parameters below which a step takes less time than a look at i
 EXECUTION = 32  # steps between two looks, at most
 NO_DATA_STEPS = 100  # steps of an "epoch" where there are no data to pass over
 LEARNING_RATE = 1e-2
+STEPS = 8_000
 OF_SURROGATE = ("posterior", "rank", "num_samples")
 
 
@@ -54,7 +55,8 @@ class Variational:
         model = self._trainable(model, context.seed)
         self._check_options(model, data)
         steps = NO_DATA_STEPS if train is None else train.steps_per_epoch(options.batch_size)
-        epochs = options.epochs or math.ceil(options.steps / steps)
+        total = options.steps or int(getattr(model, "default_steps", STEPS))
+        epochs = options.epochs or math.ceil(total / steps)
         self._compile(model, steps, epochs)
         callbacks = self._callbacks(context, steps, epochs, validation is not None)
         epoch, ended = 0, False
@@ -71,7 +73,7 @@ class Variational:
         history = callbacks[0].history  # from before a resume too
         posterior = getattr(model, "posterior", None)
         return EngineResult(
-            posterior=posterior if isinstance(posterior, SurrogatePosterior) else None,
+            posterior=posterior if isinstance(posterior, Posterior) else None,
             history=history,
             metrics={"elbo": history["elbo"][-1]} if "elbo" in history else {},
         )
@@ -128,8 +130,9 @@ class Variational:
             rate = getattr(model, "default_learning_rate", LEARNING_RATE)
         if options.schedule == "cosine":
             rate = keras.optimizers.schedules.CosineDecay(rate, steps * epochs)
+        own = getattr(model, "optimizer_options", {}).get(options.optimizer, {})
         optimizer = keras.optimizers.get(
-            {"class_name": options.optimizer, "config": {"learning_rate": rate}}
+            {"class_name": options.optimizer, "config": {"learning_rate": rate, **own}}
         )
         if options.kl_annealing or options.minibatch_weights != "uniform":
             model.kl_weight = KLSchedule(
@@ -142,8 +145,10 @@ class Variational:
         if most is None:
             most = EXECUTION if model.count_params() < SMALL else 1
         per_execution = steps_per_execution(steps, most)
-        own = {} if _completes_itself(model) else {"loss": model.loss}
-        model.compile(optimizer=optimizer, steps_per_execution=per_execution, **own)
+        loss = {} if _completes_itself(model) else {"loss": model.loss}
+        if not getattr(model, "brings_optimizer", False):
+            loss["optimizer"] = optimizer
+        model.compile(steps_per_execution=per_execution, **loss)
 
     def _callbacks(self, context: Context, steps: int, epochs: int, validating: bool) -> list[Any]:
         callbacks: list[Any] = [Report(context.on_step, steps, epochs)]

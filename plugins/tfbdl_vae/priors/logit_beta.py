@@ -36,3 +36,6 @@ class LogitBeta(TensorDistribution):
         u = random.uniform([n], tfp_random.sanitize_seed(seed), self.dtype)
         log_rest = tf.math.log(u) / self.concentration  # log(1 - v): P(1 - v < t) = t^b
         return tf.math.log(-tf.math.expm1(log_rest)) - log_rest
+
+    def _mode(self) -> tf.Tensor:
+        return tf.constant(-math.log(self.concentration), self.dtype)

@@ -177,7 +177,14 @@ def psgld_correction(
 
 
 def adam(
-    params: Nest, first: Nest, second: Nest, gradient: Nest, step: Any, learning_rate: Scalar
+    params: Nest,
+    first: Nest,
+    second: Nest,
+    gradient: Nest,
+    step: Any,
+    learning_rate: Scalar,
+    *,
+    first_decay: float = 0.9,
 ) -> tuple[Nest, Nest, Nest]:
     """Climb the log joint by one step of Adam, for a start near the mode.
 
@@ -185,6 +192,7 @@ def adam(
         params, first, second, gradient: Nests of one structure; the moments begin at zero.
         step: Steps made before this one.
         learning_rate: Of the order of the change of each number in a step.
+        first_decay: In the paper beta_1, from 0 to below 1.
 
     Returns:
         The new params and moments.
@@ -192,12 +200,14 @@ def adam(
     References:
         Kingma & Ba 2015, "Adam: A Method for Stochastic Optimization", algorithm 1.
     """
-    first = tf.nest.map_structure(lambda m, g: 0.9 * m + 0.1 * g, first, gradient)
+    first = tf.nest.map_structure(
+        lambda m, g: first_decay * m + (1.0 - first_decay) * g, first, gradient
+    )
     second = tf.nest.map_structure(lambda v, g: 0.999 * v + 0.001 * g**2, second, gradient)
 
     def move(theta: tf.Tensor, m: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
         count, rate = _like(theta, tf.cast(step, theta.dtype) + 1.0, learning_rate)
-        m_hat = m / (1.0 - tf.constant(0.9, theta.dtype) ** count)
+        m_hat = m / (1.0 - tf.constant(first_decay, theta.dtype) ** count)
         v_hat = v / (1.0 - tf.constant(0.999, theta.dtype) ** count)
         return theta + rate * m_hat / (tf.sqrt(v_hat) + 1e-8)
 
