@@ -109,6 +109,7 @@ def test_start_hands_over_the_run_that_is_shown(
 ) -> None:
     shown = choose(page(), "bbb")
     shown.text_input(key="new:model:bbb:hidden").set_value("8").run()
+    shown.checkbox(key="new:engine:variational:steps:none").uncheck().run()
     shown.number_input(key="new:engine:variational:steps").set_value(50).run()
     shown.selectbox(key="new:prior:bbb").set_value("laplace").run()
     shown.number_input(key="new:seed").set_value(3).run()
