@@ -35,7 +35,7 @@ def equal(first: list[np.ndarray], second: list[np.ndarray]) -> bool:
 @pytest.fixture(scope="module")
 def trained() -> tuple[GAN, keras.callbacks.History]:
     model = model_of()
-    model.compile()
+    model.compile(jit_compile=False)  # in a graph; test_gan_theory.py trains with XLA
     return model, model.fit(X, batch_size=16, epochs=2, verbose=0, validation_data=X[:8])
 
 
@@ -54,7 +54,7 @@ def test_one_step_is_one_of_each_optimizer_with_its_own_variables() -> None:
     # With SGD of rate 0 for one net, that net stays and the other moves.
     for rates, moved in (((0.0, 0.1), (False, True)), ((0.1, 0.0), (True, False))):
         model = model_of()
-        model.compile(*(keras.optimizers.SGD(rate) for rate in rates))
+        model.compile(*(keras.optimizers.SGD(rate) for rate in rates), run_eagerly=True)
         before = values(model.generator), values(model.discriminator)
         model.train_on_batch(X[:8])
         after = values(model.generator), values(model.discriminator)
@@ -70,7 +70,7 @@ def test_the_step_is_the_gradient_of_the_losses_worked_out_apart() -> None:
     discriminator.set_weights([np.array([[0.2]])])
     with tfbdl.testing.frozen_noise():
         model = GAN(generator, discriminator, 1, latent_prior="uniform", seed=0)
-        model.compile(keras.optimizers.SGD(1.0), keras.optimizers.SGD(1.0))
+        model.compile(keras.optimizers.SGD(1.0), keras.optimizers.SGD(1.0), run_eagerly=True)
         model.train_on_batch(x)
 
     def sigmoid(value):

@@ -216,6 +216,7 @@ def test_z_given_a_row_of_a_linear_generator_is_the_exact_normal() -> None:
     assert not found.sample_stats["diverging"].any()
 
 
+@pytest.mark.slow
 def test_chains_find_both_codes_of_a_row_that_has_two() -> None:
     """G(z) = z^2 with a symmetric prior: the posterior is even, half its mass on each side."""
     found = posterior_latents(

@@ -71,6 +71,7 @@ def test_discriminator_becomes_the_ratio_of_the_densities_and_its_value_the_dive
     assert reported == pytest.approx(value, abs=4 * 1.5 * math.sqrt(2 / ROWS))
 
 
+@pytest.mark.slow
 def test_discriminator_of_equal_distributions_is_a_half_and_its_value_minus_log_4() -> None:
     model = trained_against(0.0)
     x = np.linspace(-2.5, 2.5, 51, dtype="float32")[:, None]

@@ -92,6 +92,11 @@ class TrainableModel(keras.Model, abc.ABC):
         weight.assign(value)
         return weight
 
+    def take_weights(self, other: keras.Model) -> None:
+        """Set all weights, noise included, to those of a model of the same form."""
+        for mine, theirs in zip(self.weights, other.weights, strict=True):
+            mine.assign(theirs)
+
     # -- Keras' verbs ---------------------------------------------------------------------------
 
     def compile(

@@ -25,6 +25,7 @@ SUPERVISED_STEPS = 2_000
 def run() -> dict[str, Any]:
     """Test errors of both, by seed; labels and weights differ by seed."""
     data = load_data(tfbdl.plan("bayesian_gan", "mnist"))
+    assert data is not None
     x, y, x_test, y_test = (np.asarray(v) for v in (data.x, data.y, data.x_test, data.y_test))
     x, x_test = x.reshape(len(x), -1), x_test.reshape(len(x_test), -1)
     figures: dict[str, Any] = {"semi_supervised": [], "supervised": [], "processor_seconds": []}

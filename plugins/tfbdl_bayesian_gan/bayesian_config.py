@@ -24,8 +24,8 @@ class RecipeOptions(Config):
     fake_rows: int | None = Field(
         None,
         ge=1,
-        description="Rows of each generator that discriminators see in an iteration; none: as "
-        "many of all together as rows of data.",
+        description="Rows of each generator that discriminators see in an iteration; none: "
+        "batch_size. Fewer cost less, and training fails more often.",
     )
     learning_rate: float = Field(1e-2, gt=0, description="Of Adam, at first.")
     decay: float = Field(

@@ -14,7 +14,7 @@ from tfbdl.config import check_whole
 from tfbdl.data import Dataset
 from tfbdl.errors import ModelError, OptionsError
 
-from . import latents, objectives
+from . import copies, latents, objectives
 from .adversarial import Adversarial, Noise, Verdict
 from .latents import LatentPrior
 from .optimizers import TwoPlayers, copied
@@ -232,8 +232,7 @@ class GAN(Queries, Adversarial):
         start = int(self.rng_seed.numpy()) if seed is None else seed
         copy = self.from_config({**self.own_config(), **nets, "seed": start})
         if seed is None:
-            for old, new in zip(self.weights, copy.weights, strict=True):
-                new.assign(old)
+            copy.take_weights(self)
         return copy
 
     def own_config(self) -> dict[str, Any]:
@@ -253,13 +252,7 @@ class GAN(Queries, Adversarial):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
         """The inverse of ``get_config``."""
-        arguments = {
-            name: keras.saving.deserialize_keras_object(value, custom_objects=custom_objects)
-            if isinstance(value, dict) and "class_name" in value
-            else value
-            for name, value in config.items()
-        }
-        return cls(**arguments)
+        return cls(**copies.arguments(config, custom_objects))
 
     # -- checks ----------------------------------------------------------------------------------
 

@@ -10,7 +10,6 @@ References:
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -103,8 +102,7 @@ class Recipe:
         self.latents, self.prior, self.options = latents, prior, options
         self.num_data, self.num_labelled = float(num_data), float(num_labelled)
         self.seed, self.sampling = seed, options.warmup
-        fakes = options.fake_rows or math.ceil(options.batch_size / generators.count)
-        self.fake_rows = fakes * options.noise_sets
+        self.fake_rows = (options.fake_rows or options.batch_size) * options.noise_sets
         nets = (generators, discriminators)
         compiled = jit_compile and all(net.is_vectorized for net in nets)
         # A convolution of each net by itself is faster without XLA on a CPU.
