@@ -6,18 +6,22 @@ from collections.abc import Iterable
 from importlib import import_module
 from typing import Any
 
-from tfbdl import Capability, ModelSpec, hookimpl
+from tfbdl import Capability, ModelSpec, PanelSpec, hookimpl
 
 from .config import KDPPOptions, SizedDPPOptions
+from .net_config import DPPNetOptions
+from .panel import SubsetControls
 
 _ADDRESSES = {
     "DPP": "dpp",
     "DPPBatches": "batches",
+    "DPPNet": "net",
     "KDPP": "k_dpp",
     "greedy_map": "greedy",
     "prune": "pruning",
+    "select": "selection",
 }
-__all__ = ["DPP", "KDPP", "DPPBatches", "greedy_map", "prune"]
+__all__ = ["DPP", "KDPP", "DPPBatches", "DPPNet", "greedy_map", "prune", "select"]
 
 
 @hookimpl
@@ -48,6 +52,31 @@ def tfbdl_models() -> Iterable[ModelSpec]:
             capabilities=both,
             default_engine="exact",
             references=("Kulesza & Taskar 2011, k-DPPs: fixed-size determinantal point processes",),
+        ),
+        ModelSpec(
+            name="dpp_net",
+            summary="k-DPP whose draws come fast and approximately, from a net",
+            factory="tfbdl_dpp.net_model:DPPNetModel",
+            config=DPPNetOptions,
+            task="unsupervised",
+            capabilities=frozenset({Capability.EXACT}),
+            default_engine="exact",
+            references=("Mariet et al. 2019, DPPNet, arXiv:1901.02051",),
+        ),
+    )
+
+
+@hookimpl
+def tfbdl_panels() -> Iterable[PanelSpec]:
+    """What the dashboard shows of a chosen subset."""
+    return (
+        PanelSpec(
+            name="diverse_subset",
+            summary="The chosen items, their likeness and their volume, beside random ones",
+            compute="tfbdl_dpp.subset_shown:diverse_subset",
+            show="tfbdl_dpp.panel:show_subset",
+            controls=SubsetControls,
+            models=("dpp", "k_dpp", "dpp_net"),
         ),
     )
 

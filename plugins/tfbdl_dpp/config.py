@@ -29,6 +29,10 @@ class DPPOptions(Config):
         description="Length scale of rbf, in standard deviations of the columns; none: the median "
         "distance between two rows.",
     )
+    ignore_targets: bool = Field(
+        False,
+        description="Whether targets are left out: those of labelled data are no observed subsets.",
+    )
     draws: int = Field(100, ge=1, description="Number of subsets in the posterior's draws.")
 
 

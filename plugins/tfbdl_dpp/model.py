@@ -86,7 +86,8 @@ class SubsetModel(ParametricModel, abc.ABC):
             )
         items = items_of(data.x)
         found = {"items": self._joined("items", items)}
-        if data.y is not None:
+        observed = data.y is not None and not self.options.ignore_targets
+        if observed:
             subsets = subsets_of(data.y, len(items), None)
             found["subsets"] = self._joined("subsets", subsets.T)
         elif "subsets" in self.params:
@@ -195,7 +196,7 @@ class SubsetModel(ParametricModel, abc.ABC):
         """
         total = tf.add_n([self.prior_of(n).log_prob(value) for n, value in params.items()])
         x, y = batch if isinstance(batch, (tuple, list)) else (batch, None)
-        if y is None:
+        if y is None or self.options.ignore_targets:
             return total
         count = None if self.info is None else self.info.num_rows
         if count is not None and x.shape[0] is not None and x.shape[0] % count:

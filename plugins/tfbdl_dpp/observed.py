@@ -39,7 +39,8 @@ def subsets_of(y: Any, n: int, k: int | None) -> np.ndarray:
     if not np.isin(array, (0.0, 1.0)).all():
         raise DataError(
             "Targets of a DPP say which items each observed subset has: a column of 0 and 1 for "
-            f"each subset. Received: values from {array.min():g} to {array.max():g}."
+            f"each subset. Received: values from {array.min():g} to {array.max():g}. "
+            "With ignore_targets=True labelled data are items alone."
         )
     sizes = array.sum(axis=1)
     if k is not None and (sizes != k).any():
