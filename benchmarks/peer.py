@@ -12,12 +12,12 @@ class Peer:
     """The process of ``peer.py`` in a benchmark's folder, while the context lasts.
 
     Args:
-        python: Of the peer's environment.
+        python: Of the peer's environment; a path from the present folder or a whole one.
         folder: That holds ``peer.py``.
     """
 
     def __init__(self, python: str, folder: Path) -> None:
-        self.python, self.folder = python, folder
+        self.python, self.folder = Path(python).absolute(), folder
 
     def __enter__(self) -> Self:
         self.process = subprocess.Popen(
