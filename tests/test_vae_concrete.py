@@ -8,6 +8,7 @@ import tensorflow_probability as tfp
 from scipy import special, stats
 from tfbdl_vae import VAE, latents
 from tfbdl_vae.architectures import mlp_decoder, mlp_encoder
+from tfbdl_vae.bound import Terms
 from tfbdl_vae.latents.noise import standard_gumbel
 from vae_by_name import eagerly
 from vae_linear import float64
@@ -181,3 +182,16 @@ def test_the_bound_of_a_discrete_vae_is_that_of_enumeration():
     with eagerly():
         np.testing.assert_allclose(model.elbo(x, draws=4000), elbo, atol=0.02)
         np.testing.assert_allclose(model.log_marginal(x, k=4000), exact, atol=0.02)
+
+
+def test_free_bits_are_of_each_discrete_variable_not_of_its_classes():
+    """Two variables of two classes: 0.5 nats of each are free, 1.0 of a row's 1.5."""
+    with functional.seeded(0):
+        encoder, decoder = mlp_encoder((5,), 4, (6,)), mlp_decoder(4, (5,), (6,))
+    model = VAE(
+        encoder, decoder, 4, posterior="concrete", posterior_options={"classes": 2}, free_bits=0.5
+    )
+    kl = tf.constant([1.4, 1.6], tf.float64)
+    terms = Terms(tf.zeros([1, 2], tf.float64), kl, None, -kl[tf.newaxis])
+    _, loss = model.weighted_bound(terms, tf.constant(2), None)
+    np.testing.assert_allclose(loss, 1.5, rtol=1e-12)

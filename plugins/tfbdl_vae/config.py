@@ -112,7 +112,10 @@ class VAEOptions(NetOptions):
     num_samples: int = Field(1, ge=1, description="Draws of z for each row in a step.")
     beta: float = Field(1.0, ge=0, description="Weight of the KL term; 1 is the ELBO.")
     free_bits: float = Field(
-        0.0, ge=0, description="Nats of each latent dimension's KL that cost nothing."
+        0.0,
+        ge=0,
+        description="Nats of the KL of each latent dimension, or discrete variable, that cost "
+        "nothing.",
     )
     bayesian_decoder: bool = Field(
         False, description="Give the decoder's weights a posterior too, with a normal prior."

@@ -162,6 +162,7 @@ class DCIGN(VAE):
     def call(self, inputs: Any, training: bool | None = None) -> tf.Tensor:
         """As in VAE; ``inputs`` may be ``(x, labels)``, see FactorBatches, and are clamped then."""
         x, THREAD.factor_labels = inputs if isinstance(inputs, tuple) else (inputs, None)
+        THREAD.distance = None
         try:
             return super().call(x, training)
         finally:
@@ -175,34 +176,43 @@ class DCIGN(VAE):
             labels = tf.cast(labels, tf.int32)  # Keras makes floats of them where it builds a model
             owner = np.minimum(np.arange(self.latent_dim), self.num_factors)
             trained = labels[:, :1] == np.tile(owner, 2)  # of the means and of the raw scales
-            outputs = clamp(outputs, trained, labels[:, 1], self.invariance_strength)
+            mean = group_means(outputs, labels[:, 1])
+            THREAD.distance = distance(outputs, mean, trained)
+            outputs = tf.where(trained, outputs, mean)
         return self.latent_posterior.parameters(outputs)
 
+    def batch_loss(self, x: Any, training: bool) -> tf.Tensor:
+        """As in VAE, and zero nats whose gradient draws clamped outputs to their means."""
+        loss = super().batch_loss(x, training)
+        if THREAD.distance is None:
+            return loss
+        pull = self.invariance_strength * THREAD.distance
+        return loss + tf.cast(pull - tf.stop_gradient(pull), loss.dtype)
 
-def clamp(
-    values: tf.Tensor, trained: tf.Tensor, groups: tf.Tensor, strength: float = 1.0
-) -> tf.Tensor:
-    """Columns that are not trained, replaced by their means over the rows of a group.
 
-    Backward the trained columns' gradient passes unchanged; in place of the others' comes
-    ``strength (value - mean) / n``, with n rows on all replicas together.
+def group_means(values: tf.Tensor, groups: tf.Tensor) -> tf.Tensor:
+    """The mean over the rows of a group in place of each row, without a gradient.
 
     Args:
         values: ``[n, m]``.
-        trained: Which are left alone, ``[n, m]``.
         groups: Whole numbers from 0 to n - 1, ``[n]``; a group may have rows on several replicas.
-        strength: Of the gradient towards the mean.
     """
-    held = tf.stop_gradient(values)
     rows = over_replicas(tf.shape(groups)[0])
     ones = tf.ones([tf.shape(groups)[0], 1], values.dtype)
-    sums = tf.math.unsorted_segment_sum(tf.concat([held, ones], axis=1), groups, rows)
-    sums = tf.gather(over_replicas(sums), groups)
-    mean = sums[:, :-1] / sums[:, -1:]
-    pull = strength * (held - mean) / tf.cast(rows, values.dtype)
+    held = tf.concat([tf.stop_gradient(values), ones], axis=1)
+    sums = tf.gather(over_replicas(tf.math.unsorted_segment_sum(held, groups, rows)), groups)
+    return sums[:, :-1] / sums[:, -1:]
 
-    @tf.custom_gradient
-    def clamped(values: tf.Tensor) -> tuple[tf.Tensor, Any]:
-        return tf.where(trained, values, mean), lambda upstream: tf.where(trained, upstream, pull)
 
-    return clamped(values)
+def distance(values: tf.Tensor, mean: tf.Tensor, trained: tf.Tensor) -> tf.Tensor:
+    """Half the squared distance of clamped values from their means, a mean over all n rows.
+
+    Its gradient by a clamped value is ``(value - mean) / n``, by a trained one zero.
+
+    Args:
+        values, mean: ``[n, m]``.
+        trained: Which are not clamped, ``[n, m]``.
+    """
+    squares = tf.where(trained, tf.zeros_like(values), tf.square(values - mean))
+    rows = tf.cast(over_replicas(tf.shape(values)[0]), values.dtype)
+    return over_replicas(tf.reduce_sum(squares)) / (2.0 * rows)

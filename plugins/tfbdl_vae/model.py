@@ -58,7 +58,7 @@ class VAE(Alternation, Queries):
         gradient: ``standard``, or ``doubly_reparameterised`` (needs ``importance_weighted``).
         capacity: If given, ``gamma |KL - capacity|`` takes the place of ``beta KL``; in nats.
         gamma: See capacity.
-        free_bits: Nats of each latent dimension's KL that cost nothing.
+        free_bits: Nats of the KL of each latent dimension, or discrete variable, that cost nothing.
         grey: What a value strictly between 0 and 1 is to a Bernoulli likelihood: ``sample``: drawn
             as 0 or 1 anew at each step (dynamic binarisation); ``mean``: taken as it is, and what
             is called a log-likelihood is a cross entropy then.

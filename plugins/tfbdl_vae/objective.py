@@ -212,12 +212,13 @@ class VariationalBound(EncoderDecoder):
         return terms.elbo, weight * kl - reconstruction
 
     def _free_kl(self, terms: Terms, rows: tf.Tensor) -> tf.Tensor:
-        """The KL beyond what is free of each dimension, or of all where it does not part."""
+        """The KL beyond what is free of each variable, or of all where it does not part."""
         parts = terms.kl[:, tf.newaxis]
         if terms.kl_parts is not None and self.estimator != "A":
             parts = terms.kl_parts
         mean = _batch_mean(parts, rows)
-        return free(mean, self.now(self.free_bits) * (self.latent_dim // parts.shape[-1]))
+        each = self.latent_posterior.num_variables // parts.shape[-1]
+        return free(mean, self.now(self.free_bits) * each)
 
     def prior_cost(self) -> tf.Tensor:
         """``-log p(parameters of p(z))`` in nats, of those that have a prior themselves."""

@@ -55,6 +55,11 @@ class LatentPosterior(keras.layers.Layer, abc.ABC):
         super().__init__(dtype=keras.config.floatx(), **kwargs)
         self.latent_dim, self.options, self.seed = latent_dim, options, seed
 
+    @property
+    def num_variables(self) -> int:
+        """How many latent variables z holds: as many as dimensions, unless they are discrete."""
+        return self.latent_dim
+
     @abc.abstractmethod
     def parameters(self, outputs: tf.Tensor) -> Parameters:
         """From the encoder's outputs ``[n, units]``."""

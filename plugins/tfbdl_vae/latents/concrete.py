@@ -98,6 +98,11 @@ class Concrete(LatentPosterior):
         self.is_reparameterised = self.relaxed
 
     @property
+    def num_variables(self) -> int:
+        """See LatentPosterior: ``groups``, each of ``classes`` dimensions."""
+        return self.groups
+
+    @property
     def relaxed(self) -> bool:
         """Whether draws lie within the simplex, not in its corners."""
         return not self.options.straight_through
