@@ -46,6 +46,8 @@ def test_the_panels_subset_is_one_of_the_process_with_its_volume(k_dpp: Fit) -> 
     np.testing.assert_allclose(said["chosen_kernel"], block, rtol=1e-5)  # float32 rows
     assert said["chosen_volume"] == pytest.approx(np.log(np.linalg.det(block)), rel=1e-6)
     assert said["random_volume"].shape == (200,)
+    assert said["drawn_volume"].shape == (60,)
+    assert said["drawn_volume"].mean() > said["random_volume"].mean()
     assert len(np.unique(said["random"])) == 3
     np.testing.assert_allclose(said["point"], X[said["item"]], rtol=1e-6)
 
@@ -140,7 +142,7 @@ def test_one_command_shows_diverse_rows_of_a_table(
     assert list(chosen["name"]) == [names[i] for i in chosen["row"]]
     assert len(np.unique(GROUPS[chosen["row"]], axis=0)) == 3
     assert all(name in printed for name in chosen["name"])
-    assert "3 of 46 items." in printed
+    assert "3 of 46 items, told apart by a, b." in printed
     assert run(str(tmp_path / "item.csv")) == 2
     assert "Did you mean 'items.csv'" in capsys.readouterr().err
 

@@ -141,3 +141,12 @@ def test_greedy_refuses_what_it_cannot_choose_from(lazy: bool) -> None:
     large[0, 1] = large[1, 0] = 1.5
     with pytest.raises(DataError, match=r"positive semidefinite"):
         greedy_map(large, 1200, lazy=lazy)
+    large[0, 0] = large[1, 1] = 3.0
+    large[0, 1] = 0.5
+    with pytest.raises(DataError, match=r"between the items chosen, must be symmetric"):
+        greedy_map(large, 2, lazy=lazy)
+    large[0, 1] = large[1, 0] = np.nan
+    with pytest.raises(DataError, match=r"must be finite"):
+        greedy_map(large, 2, lazy=lazy)
+    with pytest.raises(DataError, match=r"Received: -1 on the diagonal"):
+        greedy_map(np.diag(np.where(np.arange(1200) == 7, -1.0, 1.0)), 3, lazy=lazy)

@@ -73,6 +73,16 @@ def test_digits_are_drawn_from_two_and_from_twenty_latent_variables(tmp_path: Pa
 
 
 @pytest.mark.slow
+def test_ten_diverse_digits_are_of_more_kinds_than_ten_at_random(tmp_path: Path) -> None:
+    kinds = example("diverse_digits")(tmp_path / "diverse_digits.png")
+    # ten kinds alike in number: 10 (1 - 0.9^10) of 10 are met; one draw has a deviation of 1
+    assert abs(kinds["at random"] - 6.51) < 4.0 / math.sqrt(500)
+    assert kinds["k-DPP of pixels"] > kinds["at random"]
+    assert kinds["k-DPP of a net's output"] > 8.5
+    assert (tmp_path / "diverse_digits.png").stat().st_size > 5000
+
+
+@pytest.mark.slow
 def test_shapes_are_drawn_with_their_scores(tmp_path: Path) -> None:
     scores = example("disentangled_shapes")(tmp_path / "shapes.png", steps=200)
     assert set(scores) == {"VAE", "beta = 4"}

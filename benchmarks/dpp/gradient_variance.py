@@ -32,7 +32,7 @@ def run() -> dict[str, Any]:
     data = mnist()
     found: dict[str, list[dict[str, float]]] = {kind: [] for kind in KINDS}
     for seed in range(SEEDS):
-        x, y = _imbalanced(data["x_train"], data["y_train"], seed)
+        x, y = imbalanced(data["x_train"], data["y_train"], seed)
         for kind, options in KINDS.items():
             found[kind].append(_one(options, x, y, data, seed))
     parts.header(
@@ -51,7 +51,8 @@ def run() -> dict[str, Any]:
     return {kind: {n: [row[n] for row in rows] for n in rows[0]} for kind, rows in found.items()}
 
 
-def _imbalanced(x: np.ndarray, y: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def imbalanced(x: np.ndarray, y: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Images and labels, of which those of one class are rare."""
     rng = np.random.default_rng(seed)
     chosen = [
         rng.choice(np.flatnonzero(y == c), RARE if c == RARE_CLASS else COMMON, replace=False)

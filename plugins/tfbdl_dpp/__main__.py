@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -44,12 +43,11 @@ def main(
     if "row" not in shown:
         shown.insert(0, "row", chosen)
     typer.echo(shown.to_string(index=False))
-    typer.echo(f"{len(chosen)} of {len(items.table)} items.")
+    typer.echo(f"{len(chosen)} of {len(items.table)} items, told apart by {items.by}.")
     if out is not None:
         shown.to_csv(out, index=False)
         typer.echo(f"Written to {out}.")
 
 
 if __name__ == "__main__":
-    sys.argv[0] = "python -m tfbdl_dpp"
     typer.run(main)

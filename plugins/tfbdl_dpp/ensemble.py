@@ -141,7 +141,8 @@ class LEnsemble(Ensemble):
 
     @cached_property
     def _K(self) -> np.ndarray:
-        K = -linalg.lapack.dpotri(self._factor[0], lower=1)[0]
+        K = linalg.lapack.dpotri(self._factor[0], lower=1)[0]
+        np.negative(K, out=K)
         K[np.diag_indices_from(K)] += 1.0
         return mirrored(K)
 

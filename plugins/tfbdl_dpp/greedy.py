@@ -21,9 +21,16 @@ from scipy import linalg
 
 from tfbdl.errors import DataError, OptionsError
 
-from .checks import EPS, check_array, check_L, check_size, check_symmetric, rounding
+from .checks import (
+    EPS,
+    check_array,
+    check_L,
+    check_size,
+    check_symmetric,
+    rounding,
+)
 
-CHECKED = 1_000  # items up to which L is factorised beforehand
+CHECKED = 300  # items up to which L is factorised beforehand
 
 
 def greedy_map(
@@ -52,16 +59,45 @@ def greedy_map(
         size = None if k is None else check_size(k, len(F))
         diagonal = np.einsum("ij,ij->i", F, F)
         return _search(diagonal, lambda i: F @ F[i], lambda rows, i: F[rows] @ F[i], size, lazy)
-    # Factorising a large kernel to see that it is positive takes a hundred times longer than the
-    # choice, which sees it itself by gains below zero.
-    matrix = check_L(L) if len(L) <= CHECKED else check_symmetric(L, "L")
+    matrix = _kernel_of(L)
     size = None if k is None else check_size(k, len(matrix))
     diagonal = np.diagonal(matrix).copy()
-    return _search(diagonal, lambda i: matrix[i], lambda rows, i: matrix[i, rows], size, lazy)
+    items = _search(
+        diagonal, lambda i: _row(matrix, i), lambda rows, i: matrix[i, rows], size, lazy
+    )
+    if len(items):
+        check_symmetric(matrix[np.ix_(items, items)], "L, between the items chosen,")
+    return items
 
 
 Row = Callable[[int], np.ndarray]
 Entries = Callable[[np.ndarray, int], np.ndarray]
+
+
+def _kernel_of(L: Any) -> np.ndarray:
+    """A square matrix with a finite diagonal; a small one is checked whole.
+
+    To read all of a large kernel takes ten times longer than the choice, which reads some of its
+    rows alone: those are checked, and gains below zero tell that L is not positive.
+    """
+    matrix = np.asarray(L)
+    if matrix.ndim != 2 or len(matrix) <= CHECKED or matrix.shape[0] != matrix.shape[1]:
+        return check_L(L)
+    diagonal = check_array(np.diagonal(matrix)[:, np.newaxis], "L")[:, 0]
+    if diagonal.min() < 0.0:
+        raise DataError(
+            "L must be positive semidefinite: no eigenvalue below 0. "
+            f"Received: {diagonal.min():g} on the diagonal."
+        )
+    return np.asarray(matrix, np.float64)
+
+
+def _row(L: np.ndarray, item: int) -> np.ndarray:
+    """A row of finite numbers."""
+    row = L[item]
+    if not np.isfinite(row).all():
+        check_array(L, "L")
+    return row
 
 
 def _search(
@@ -90,8 +126,9 @@ def _eager(d2: np.ndarray, row: Row, floor: np.ndarray, k: int | None) -> np.nda
         t = len(items)
         if t == len(C):
             C = np.concatenate([C, np.empty((min(t, limit - t), len(gains)))])
-        C[t] = (row(best) - C[:t, best] @ C[:t]) / np.sqrt(gains[best])  # e_i
-        gains -= C[t] ** 2
+        e = (row(best) - C[:t, best] @ C[:t]) / np.sqrt(gains[best])
+        C[t] = e
+        gains -= e**2
         gains[best] = -np.inf
         items.append(best)
     _check_gain(float(gains[np.isfinite(gains)].min(initial=0.0)), d2)
@@ -124,6 +161,8 @@ def _lazy(d2: np.ndarray, entries: Entries, floor: np.ndarray, k: int | None) ->
         known = rows.get(item, np.empty(0))
         fresh = entries(np.asarray(items[age:]), item) - factor[age:, :age] @ known
         fresh = linalg.solve_triangular(factor[age:, age:], fresh, lower=True, check_finite=False)
+        if not np.isfinite(fresh).all():
+            raise DataError(f"L must be finite. Received: NaN or infinite ones at item {item}.")
         rows[item] = np.concatenate([known, fresh])
         heapq.heapreplace(heap, (gain + float(fresh @ fresh), item, t))
     return np.asarray(items, np.int64)

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 from scipy import optimize
 
-from .likelihood import log_likelihood
+from .likelihood import largest_of, log_likelihood
 
 REACH = 4.0  # of log relevance about its start: factors of e^4
 STEEP = 15.0  # of quality and intercept: odds of e^15
@@ -50,13 +50,13 @@ def largest_likelihood(
         log_relevance: Where relevances start.
     """
     d, free = x.shape[1], int(k is None)
-    rows, chosen = tf.constant(x), tf.constant(masks)
+    rows, chosen, largest = tf.constant(x), tf.constant(masks), largest_of(masks.T)
 
     @tf.function(autograph=False)
     def value_and_gradient(flat: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
             tape.watch(flat)
-            value = log_likelihood(_named(flat, d, k), rows, chosen, kernel, k)
+            value = log_likelihood(_named(flat, d, k), rows, chosen, kernel, k, largest)
         return value, tape.gradient(value, flat)
 
     def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:

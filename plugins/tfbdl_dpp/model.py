@@ -17,7 +17,7 @@ from tfbdl import Capability, random
 from tfbdl.data import Dataset
 from tfbdl.errors import DataError, ModelError, OptionsError
 from tfbdl.parametric import ParametricModel
-from tfbdl.protocols import Site
+from tfbdl.protocols import Params, Site
 
 from .config import DPPOptions, KDPPOptions, SizedDPPOptions
 from .dpp import DPP
@@ -25,7 +25,7 @@ from .ensemble import MAX_DENSE
 from .k_dpp import KDPP
 from .kernels import linear, median_length_scale, quality_diversity, rbf
 from .learning import Learned, largest_likelihood
-from .likelihood import NUGGET, log_likelihood
+from .likelihood import NUGGET, largest_of, log_likelihood
 from .observed import items_of, standardised, subsets_of
 from .posterior import SubsetPosterior
 
@@ -53,6 +53,7 @@ class SubsetModel(ParametricModel, abc.ABC):
         {Capability.EXACT, Capability.LOG_JOINT}
     )
     default_engine: ClassVar[str] = "exact"
+    vectorized: ClassVar[bool] = True
     options: DPPOptions
 
     @property
@@ -183,7 +184,7 @@ class SubsetModel(ParametricModel, abc.ABC):
             return tfd.Independent(tfd.LogNormal(zero + self._log_relevance, SPREAD), 1)
         return tfd.Independent(tfd.Normal(zero, SPREAD), 1)
 
-    def log_joint(self, params: Mapping[str, tf.Tensor], batch: Any) -> tf.Tensor:
+    def log_joint(self, params: Params, batch: Any) -> tf.Tensor:
         """Log prior plus the log likelihood of the observed subsets, in nats.
 
         Args:
@@ -194,6 +195,10 @@ class SubsetModel(ParametricModel, abc.ABC):
         Raises:
             DataError: If the batch holds other than all items: a subset has no likelihood in parts.
         """
+        return self.log_joints({n: v[tf.newaxis] for n, v in params.items()}, batch)[0]
+
+    def log_joints(self, params: Params, batch: Any) -> tf.Tensor:
+        """As ``log_joint``, of many states ``[s, ...]``: ``[s]``."""
         total = tf.add_n([self.prior_of(n).log_prob(value) for n, value in params.items()])
         x, y = batch if isinstance(batch, (tuple, list)) else (batch, None)
         if y is None or self.options.ignore_targets:
@@ -209,7 +214,9 @@ class SubsetModel(ParametricModel, abc.ABC):
         scale = tf.where(deviation > 0.0, deviation, tf.ones_like(deviation))
         rows = (rows - tf.reduce_mean(rows, axis=0)) / scale
         masks = tf.transpose(tf.reshape(tf.cast(y, tf.float64), [x.shape[0], -1]))
-        return total + log_likelihood(params, rows, masks, self.options.kernel, self.size)
+        return total + log_likelihood(
+            params, rows, masks, self.options.kernel, self.size, largest_of(y)
+        )
 
     _notice = ""
 

@@ -12,6 +12,7 @@ from tfbdl.pictures import COLOURS, image_grid
 
 HEIGHT = 340  # pixels of a chart, its title and legend included
 CHOSEN, RANDOM = "chosen", "at random"
+DRAWS, AT_RANDOM = "draws", "random subsets"
 PALETTE = (COLOURS[0], COLOURS[1])
 
 Arrays = Mapping[str, np.ndarray]
@@ -33,12 +34,16 @@ def show_subset(st: Any, arrays: Arrays) -> None:
     st.subheader("Items that keep their distance")
     st.markdown(
         "Items at random crowd where items are many. Those of a determinantal point process repel "
-        "one another: the more alike two are, the seldomer they come together. Look at the bright "
-        "squares off the diagonal of the kernels: they are pairs that are alike."
+        "one another: the more alike two are, the seldomer they come together. Look at the "
+        "squares of the kernels off the diagonal: those coloured as the diagonal is are pairs that "
+        "are alike. A draw is left to "
+        "chance, and may be less diverse than random items; the volumes of many tell the "
+        "difference. The greedy choice is left to none."
     )
     columns = st.columns(3)
     columns[0].metric("Items chosen", f"{len(chosen)} of {int(arrays['items']):,}")
-    finite = at_random[np.isfinite(at_random)]
+    volumes = {DRAWS: arrays["drawn_volume"], AT_RANDOM: at_random}
+    finite = {name: values[np.isfinite(values)] for name, values in volumes.items()}
     columns[1].metric("Log volume", f"{volume:.4g}")
     columns[2].metric("Random subsets of less volume", f"{float((at_random < volume).mean()):.0%}")
     left, right = st.columns(2)
@@ -52,7 +57,7 @@ def show_subset(st: Any, arrays: Arrays) -> None:
             )
         left, right = st.columns(2)
     left.altair_chart(plane_chart(arrays))
-    if len(finite):
+    if any(len(values) for values in finite.values()):
         right.altair_chart(volume_chart(finite, volume))
     left, right = st.columns(2)
     left.altair_chart(kernel_chart(arrays["chosen_kernel"], "Likeness of the chosen items"))
@@ -101,22 +106,31 @@ def plane_chart(arrays: Arrays) -> Any:
     return (everything + marks).properties(height=HEIGHT, title="Items")
 
 
-def volume_chart(at_random: np.ndarray, chosen: float) -> Any:
-    """Log volumes of random subsets, with a rule at that of the chosen one."""
+def volume_chart(volumes: Mapping[str, np.ndarray], shown: float) -> Any:
+    """Log volumes of subsets by how they came, with a rule at that of the shown one."""
     import altair as alt
     import pandas as pd
 
-    x = alt.X("volume:Q", title="log volume (nats)", bin=alt.Bin(maxbins=25))
+    frames = [
+        pd.DataFrame({"volume": values, "share": 1.0 / len(values), "subsets": name})
+        for name, values in volumes.items()
+        if len(values)
+    ]
+    scale = alt.Scale(domain=[DRAWS, AT_RANDOM], range=list(PALETTE))
     bars = (
-        alt.Chart(pd.DataFrame({"volume": at_random}))
-        .mark_bar(color=PALETTE[1], opacity=0.8)
-        .encode(x=x, y=alt.Y("count()", title="random subsets"))
+        alt.Chart(pd.concat(frames))
+        .mark_bar(opacity=0.6)
+        .encode(
+            x=alt.X("volume:Q", title="log volume (nats)", bin=alt.Bin(maxbins=25)),
+            y=alt.Y("sum(share):Q", title="share of subsets", stack=None),
+            color=alt.Color("subsets:N", scale=scale, legend=alt.Legend(orient="top", title=None)),
+        )
     )
-    if np.isfinite(chosen):
-        frame = pd.DataFrame({"volume": [chosen]})
-        rule = alt.Chart(frame).mark_rule(color=PALETTE[0], strokeWidth=3)
+    if np.isfinite(shown):
+        frame = pd.DataFrame({"volume": [shown]})
+        rule = alt.Chart(frame).mark_rule(color=COLOURS[2], strokeWidth=3)
         bars = bars + rule.encode(x=alt.X("volume:Q"))
-    return bars.properties(height=HEIGHT, title="Volume of the chosen items, and of random ones")
+    return bars.properties(height=HEIGHT, title="Volume; line: those chosen")
 
 
 def kernel_chart(kernel: np.ndarray, title: str) -> Any:

@@ -34,10 +34,12 @@ class Items:
     Attributes:
         table: What is shown of each item, a row each.
         features: What tells them apart, ``[n, d]``.
+        by: The same in words.
     """
 
     table: pd.DataFrame
     features: np.ndarray
+    by: str
 
 
 def select(
@@ -112,10 +114,12 @@ def read(path: str | Path, columns: list[str] | None = None) -> Items:
         )
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read as a table: {error}") from None
-    return Items(frame, _numbers(frame, columns))
+    numbers = _numbers(frame, columns)
+    return Items(frame, numbers.to_numpy(np.float64), ", ".join(map(str, numbers.columns)))
 
 
-def _numbers(frame: pd.DataFrame, columns: list[str] | None) -> np.ndarray:
+def _numbers(frame: pd.DataFrame, columns: list[str] | None) -> pd.DataFrame:
+    """The columns that tell items apart, checked."""
     for name in columns or ():
         if name not in frame.columns:
             raise DataError(
@@ -137,7 +141,7 @@ def _numbers(frame: pd.DataFrame, columns: list[str] | None) -> np.ndarray:
             "Columns must have a number in each row. Received: missing ones in "
             f"{', '.join(map(str, bad))}. Fill them, or name other columns."
         )
-    return values
+    return numeric
 
 
 def _of_arrays(path: Path) -> Items:
@@ -152,7 +156,7 @@ def _of_arrays(path: Path) -> Items:
     shown = {"row": np.arange(len(x))}
     if "y" in arrays and arrays["y"].shape == (len(x),):
         shown["y"] = arrays["y"]
-    return Items(pd.DataFrame(shown), x)
+    return Items(pd.DataFrame(shown), x, "the array x")
 
 
 def _of_images(folder: Path) -> Items:
@@ -168,4 +172,6 @@ def _of_images(folder: Path) -> Items:
         except tf.errors.InvalidArgumentError:
             raise DataError(f"{file} cannot be read as an image.") from None
         found.append(tf.image.resize(pixels, [SIDE, SIDE], antialias=True).numpy() / 255.0)
-    return Items(pd.DataFrame({"file": [file.name for file in files]}), items_of(np.stack(found)))
+    return Items(
+        pd.DataFrame({"file": [file.name for file in files]}), items_of(np.stack(found)), "pixels"
+    )

@@ -20,7 +20,9 @@ from .process import generator
 MOST_POINTS = 1_500
 MOST_SHOWN = 60  # items of a subset that are drawn as images and in the kernel
 RANDOM_SETS = 200
+DRAWN_SETS = 60
 RANDOM = 41  # a stream of a seed
+DRAWS_SEED = 1_000  # above those of the controls
 
 Arrays = dict[str, np.ndarray]
 
@@ -33,7 +35,8 @@ def diverse_subset(fit: Any, controls: SubsetControls) -> Arrays:
         ``inclusion [m]``; ``chosen [s]`` and ``random [s]``; ``chosen_kernel`` and
         ``random_kernel [t, t]``: similarity from -1 to 1 of the first 60 of each;
         ``chosen_volume``: log det of the chosen items' similarity in nats, and
-        ``random_volume [200]`` of random subsets; with images also ``chosen_image`` and
+        ``random_volume [200]`` of random subsets, and ``drawn_volume`` of up to 60 draws of as many
+        items; with images also ``chosen_image`` and
         ``random_image [t, ...]``.
     """
     model = fit.model
@@ -56,8 +59,9 @@ def diverse_subset(fit: Any, controls: SubsetControls) -> Arrays:
         "items": np.array(n),
         "how": np.array(controls.how),
         "chosen_volume": np.array(log_det(similarity(process, chosen))),
-        "random_volume": np.array([log_det(similarity(process, rows)) for rows in sets]),
+        "random_volume": _volumes(process, sets, len(chosen)),
     }
+    said["drawn_volume"] = _volumes(process, _draws(model, process), len(chosen))
     for name, rows in (("chosen", chosen), ("random", sets[0])):
         said[f"{name}_kernel"] = similarity(process, rows[:MOST_SHOWN])
         if (images := _images(fit, rows[:MOST_SHOWN])) is not None:
@@ -93,6 +97,17 @@ def _chosen(process: DPP | KDPP, controls: SubsetControls) -> np.ndarray:
     if isinstance(form, LEnsemble):
         return np.sort(greedy_map(form.L, size))
     return np.sort(greedy_map(features=form.F, k=size))
+
+
+def _draws(model: Any, process: DPP | KDPP) -> list[np.ndarray]:
+    """Subsets of the process itself, those of other seeds than the shown one."""
+    return remember(model, "draws", lambda: list(process.sample(DRAWN_SETS, DRAWS_SEED)))
+
+
+def _volumes(process: DPP | KDPP, subsets: list[np.ndarray], size: int) -> np.ndarray:
+    """Log det of the likeness of each subset of this size, in nats."""
+    found = [log_det(similarity(process, rows)) for rows in subsets if len(rows) == size]
+    return np.array(found, np.float64)
 
 
 def _plane(model: Any, process: DPP | KDPP) -> tuple[np.ndarray, list[str]]:
