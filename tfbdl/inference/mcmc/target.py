@@ -127,6 +127,9 @@ class FlatTarget:
 def full_batch(model: Any, data: Dataset | None) -> Any:
     """All rows at once, as a model's ``log_joint`` takes them; a net is told their number.
 
+    A model that predicts from the rows themselves, as a Gaussian process does, has
+    ``observe(data)`` and is shown them.
+
     Returns:
         ``(x, y)``, or ``x`` where there are no targets; None without data.
 
@@ -141,6 +144,8 @@ def full_batch(model: Any, data: Dataset | None) -> Any:
             "A Markov chain counts each row once. Expected (x, y). Received: a sample_weight; "
             "engine='variational' takes them."
         )
+    if hasattr(model, "observe"):
+        model.observe(rows)
     batch = rows.x if rows.y is None else (rows.x, rows.y)
     batch = tf.nest.map_structure(tf.convert_to_tensor, batch)
     set_num_data(model, tf.nest.flatten(batch)[0].shape[0])
