@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import scipy.linalg
+import tensorflow as tf
+
+
+@pytest.fixture
+def eager():
+    """Short recursions run step by step: tracing one takes a hundred times as long."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
 
 
 def spread(rng, size, least=0.3):

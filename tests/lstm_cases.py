@@ -6,9 +6,10 @@ import functools
 
 import keras
 import numpy as np
-from linear_gaussian_cases import random_model
+from linear_gaussian_cases import eager, random_model
 from tfbdl_kalman_lstm import LSTMKalman
 
+__all__ = ["N", "T", "eager", "linear", "sequences", "small", "untrained"]
 T, N = 6, 3
 
 

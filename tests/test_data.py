@@ -186,6 +186,15 @@ def test_epoch_has_every_row_once_and_another_order():
     assert first.tolist() != second.tolist() != X[:, 0].tolist()
 
 
+def test_a_batch_of_all_rows_keeps_their_order():
+    """They may be the steps of a sequence."""
+    data = as_dataset(np.arange(11.0))
+    for size in (11, 128):
+        first, second, *_ = data.batches(size, seed=3).take(2).as_numpy_iterator()
+        np.testing.assert_array_equal(np.ravel(first), np.arange(11.0))
+        np.testing.assert_array_equal(np.ravel(second), np.arange(11.0))
+
+
 def test_order_depends_on_seed_and_epoch_alone():
     data = as_dataset((X, Y))
     whole = epochs(data, 4, seed=7)

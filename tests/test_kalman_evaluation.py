@@ -83,6 +83,10 @@ def test_what_cannot_be_judged_is_refused():
         nees(np.zeros((2, 3, 2)), covariances, errors[:1])
     with pytest.raises(DataError, match="singular covariance"):
         nees(np.zeros_like(errors), np.zeros_like(covariances), errors)
+    with pytest.raises(DataError, match=r"\[n, T, 2, 2\]. Received: shape \[2, 3, 3, 3\]"):
+        nees(np.zeros_like(errors), np.tile(np.eye(3), (2, 3, 1, 1)), errors)
+    with pytest.raises(DataError, match="eigenvalue that is not above 0"):
+        nees(np.zeros_like(errors), covariances * [[1.0, 2.0], [2.0, 1.0]], errors)
     with pytest.raises(OptionsError, match="level must be"):
         nees(np.zeros_like(errors), covariances, errors, level=1.0)
     with pytest.raises(DataError, match="at least 12 values"):

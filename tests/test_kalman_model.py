@@ -17,6 +17,7 @@ import tfbdl
 from tfbdl.config import make
 from tfbdl.data import as_dataset
 from tfbdl.errors import DataError, OptionsError
+from tfbdl.inference.mcmc.target import full_batch
 
 T = 5
 OFFSET = np.array([0.4, -0.3])
@@ -171,6 +172,7 @@ def test_em_on_the_nile_reaches_the_maximum_likelihood(nile):
         assert abs(float(gradient)) < 1e-4  # nats for a factor of e
 
 
+@pytest.mark.slow
 def test_free_em_climbs_above_the_truth_and_finds_its_poles():
     truth = {
         "A": [[0.9, 0.3], [-0.3, 0.9]],
@@ -207,6 +209,7 @@ def test_em_keeps_its_digits_where_a_trend_begins_anywhere():
     assert fit.metrics["diffuse_log_likelihood"] > fit.metrics["log_likelihood"]
 
 
+@pytest.mark.slow
 def test_a_free_model_of_one_series_learns_where_it_begins():
     level = 1000.0 + np.random.default_rng(0).normal(size=(40, 2))
     model, rows = model_for(level)
@@ -289,11 +292,37 @@ def test_log_joint_is_prior_and_exact_likelihood_of_all_chains():
     assert float(model.log_joint(first, y)) == pytest.approx(expected[0], rel=1e-10)
 
 
-@pytest.mark.slow
-def test_nuts_agrees_with_a_grid_over_both_variances():
-    y = np.array(NILE[:30]) / 100.0
-    options = {"chains": 4, "warmup": 300, "draws": 1000}
-    fit = tfbdl.fit("kalman", y, engine="nuts", engine_options=options, seed=1)
+def test_minibatches_share_the_priors_of_all_the_data():
+    y = two_sequences(gaps=False)
+    y[1] = 5.0 * y[1] - 20.0  # halves of other mean and spread
+    data = as_dataset(y, dtype="float64")
+    options = {"form": "free", "learned": ("A", "R", "m0"), "R_structure": "diagonal"}
+    given = {name: EVERYTHING[name] for name in ("B", "H", "Q")}
+    model = KalmanModel(make(KalmanOptions, {**options, **given}), data.info)
+    full_batch(model, data)
+    params = model.init(0)
+    halves = [float(model.log_joint(params, y[i : i + 1])) for i in range(2)]
+    # each half stands for the whole, so that their mean is the whole
+    assert np.mean(halves) == pytest.approx(float(model.log_joint(params, y)), rel=1e-12)
+
+
+def test_engines_that_draw_batches_take_one_sequence_whole_and_in_order():
+    y = np.array(NILE[:20]) / 100.0
+    data = as_dataset(y, dtype="float64")
+    model = KalmanModel(make(KalmanOptions, {}), data.info)
+    full_batch(model, data)
+    params = model.init(0)
+    mixed = tf.function(lambda batch: model.log_joint(params, batch), autograph=False)
+    exact = float(model.log_joint(params, y))
+    assert float(mixed(tf.constant(y[::-1].copy()))) == pytest.approx(exact, rel=1e-12)
+    assert abs(float(model.log_joint(params, np.roll(y, 10))) - exact) > 1e-3  # order does matter
+    torn = {"steps": 1, "validation_split": 0.2}
+    with pytest.raises(DataError, match="Received: 4 steps set apart"):
+        tfbdl.fit("kalman", y, engine="variational", engine_options=torn)
+
+
+def by_grid(y):
+    """Points of the square root of a variance, and the exact marginals of those of Q and R."""
     scale = y.std()
     roots = np.linspace(1e-3, 4.0 * scale, 120)
     log_density = np.empty((len(roots), len(roots)))
@@ -308,7 +337,16 @@ def test_nuts_agrees_with_a_grid_over_both_variances():
         log_density[i] = total + prior_r + scipy.stats.halfnorm.logpdf(q, scale=scale)
     weights = np.exp(log_density - log_density.max())
     weights /= weights.sum()
-    for name, marginal in {"Q": weights.sum(axis=1), "R": weights.sum(axis=0)}.items():
+    return roots, {"Q": weights.sum(axis=1), "R": weights.sum(axis=0)}
+
+
+@pytest.mark.slow
+def test_nuts_agrees_with_a_grid_over_both_variances():
+    y = np.array(NILE[:30]) / 100.0
+    options = {"chains": 4, "warmup": 300, "draws": 1000}
+    fit = tfbdl.fit("kalman", y, engine="nuts", engine_options=options, seed=1)
+    roots, marginals = by_grid(y)
+    for name, marginal in marginals.items():
         mean = marginal @ roots
         spread = np.sqrt(marginal @ (roots - mean) ** 2)
         drawn = np.sqrt(fit.posterior.draws[name][..., 0, 0])
@@ -317,6 +355,24 @@ def test_nuts_agrees_with_a_grid_over_both_variances():
         assert drawn.std() == pytest.approx(spread, rel=0.15)
     best = np.unravel_index(np.argmax(fit.posterior.sample_stats["lp"]), (4, 1000))
     np.testing.assert_allclose(fit.model.Q_, fit.posterior.draws["Q"][best])
+
+
+@pytest.mark.slow
+def test_variational_posterior_is_near_a_grid_over_both_variances():
+    level = {"A": 1.0, "H": 1.0, "Q": 1.0, "R": 1.0, "m0": 0.0, "P0": 1.0}
+    y = KalmanFilter(**level).sample(80, seed=3)[1][0, :, 0]
+    options = {"posterior": "full_rank", "steps": 600, "num_samples": 8, "learning_rate": 0.05,
+               "schedule": "cosine"}  # fmt: skip
+    fit = tfbdl.fit("kalman", y, engine="variational", engine_options=options, seed=1)
+    roots, marginals = by_grid(y)
+    drawn = fit.posterior.sample(4_000, seed=2)
+    for name, marginal in marginals.items():
+        mean = marginal @ roots
+        spread = np.sqrt(marginal @ (roots - mean) ** 2)
+        found = np.sqrt(drawn[name][:, 0, 0])
+        # the exact one is no normal of the logarithms, the nearest of which is narrower
+        assert abs(found.mean() - mean) < 0.25 * spread
+        assert 0.7 * spread < found.std() < 1.15 * spread
 
 
 @pytest.mark.parametrize(

@@ -132,7 +132,12 @@ def test_features_have_length_one():
         (lambda: KalmanNet(2, 3), OptionsError, "at most 2"),
         (lambda: KalmanNet(3, 3, "lorenz", first), OptionsError, "brings its own h"),
         (lambda: small(objective="likelihood"), OptionsError, "prediction"),
-        (lambda: small().step(small().initial_state(), [1.0]), DataError, r"\[batch, 1\]"),
+        (lambda: untrained().step(untrained().initial_state(), [1.0]), DataError, r"\[1, 1\]"),
+        (
+            lambda: untrained().step(untrained().initial_state(2), np.zeros((3, 1))),
+            DataError,
+            r"\[2, 1\]. Received: shape \[3, 1\]",
+        ),
         (lambda: small().filter(np.zeros((T, 2))), DataError, r"\[T, 1\]"),
         (lambda: small(objective="squared").fit(sequences()), DataError, "compares with states"),
     ],

@@ -70,15 +70,16 @@ def test_linear_functions_give_the_smoother_and_its_neighbours(name):
 
 @one
 def test_forecast_of_linear_functions_is_the_joint_normal_of_later_steps(name):
-    y = sequences()[0]
-    found = FILTERS[name](*LINEAR).forecast(y, 3)
-    mean, covariance, _ = condition(MODEL, np.concatenate([y, np.full((3, 2), np.nan)]))
-    np.testing.assert_allclose(found.means, mean[T:], atol=1e-10)
-    last, seen = covariance[-2:, -2:], MODEL["H"]
-    np.testing.assert_allclose(found.covariances[-1], last, atol=1e-10)
-    np.testing.assert_allclose(found.observation_means, mean[T:] @ seen.T, atol=1e-10)
-    expected = seen @ last @ seen.T + MODEL["R"]
-    np.testing.assert_allclose(found.observation_covariances[-1], expected, atol=1e-10)
+    parts, seen = [sequences()[0], sequences()[1][:4]], MODEL["H"]
+    found = FILTERS[name](*LINEAR).forecast(parts, 3)
+    for i, y in enumerate(parts):  # each goes on from its own end
+        mean, covariance, _ = condition(MODEL, np.concatenate([y, np.full((3, 2), np.nan)]))
+        np.testing.assert_allclose(found.means[i], mean[-3:], atol=1e-10)
+        last = covariance[-2:, -2:]
+        np.testing.assert_allclose(found.covariances[i, -1], last, atol=1e-10)
+        np.testing.assert_allclose(found.observation_means[i], mean[-3:] @ seen.T, atol=1e-10)
+        expected = seen @ last @ seen.T + MODEL["R"]
+        np.testing.assert_allclose(found.observation_covariances[i, -1], expected, atol=1e-10)
 
 
 @one
@@ -91,8 +92,8 @@ def test_noise_that_varies_and_control_inputs_are_those_of_the_linear_filter(nam
 
     model = {**MODEL, "Q": varying["Q"], "R": varying["R"]}
     args = (pushed, see, model["Q"], model["R"], model["m0"], model["P0"])
-    found = FILTERS[name](*args).filter(y, u)
-    assert_same(found, KalmanFilter(**model, B=B).filter(y, u))
+    found = FILTERS[name](*args).filter([y, y[:4]], [u, u[:4]])
+    assert_same(found, KalmanFilter(**model, B=B).filter([y, y[:4]], [u, u[:4]]))
 
 
 def test_sequences_of_unequal_length_are_answered_as_each_alone():
@@ -276,6 +277,8 @@ def test_data_that_do_not_fit_are_refused():
         steered.filter(np.zeros((7, 2)))
     with pytest.raises(DataError, match=r"Control inputs must be \[7, u\]"):
         steered.filter(np.zeros((7, 2)), np.zeros((6, 1)))
+    with pytest.raises(DataError, match="Received: NaN at step 0 of sequence 0"):
+        steered.filter(np.zeros((7, 2)), np.full((7, 1), np.nan))
     with pytest.raises(DataError, match=r"lost the state.*step 1 of sequence 0"):
         ExtendedKalmanFilter(lambda x: x / 0.0, *LINEAR[1:]).filter(np.zeros((3, 2)))
 

@@ -43,7 +43,8 @@ def deviations(covariances):
     return np.sqrt(np.diagonal(covariances, axis1=-2, axis2=-1))
 
 
-@METHODS
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["bootstrap", "auxiliary"])
 def test_twenty_thousand_particles_are_close_to_the_kalman_filter(method):
     y, exact = observations(), KalmanFilter(**MODEL).filter(observations())
     found = ParticleFilter(*LINEAR, num_particles=20_000, method=method).filter(y, seed=1)
@@ -134,14 +135,15 @@ def test_paths_begin_and_end_where_particles_are():
 
 @pytest.mark.slow
 def test_forecast_is_close_to_that_of_the_linear_model():
-    y, exact = observations(), KalmanFilter(**MODEL).forecast(observations(), 2)
-    found = ParticleFilter(*LINEAR, num_particles=20_000).forecast(y, 2, seed=1)
+    parts = [observations(), observations(2)[:3]]
+    exact = KalmanFilter(**MODEL).forecast(parts, 2)
+    found = ParticleFilter(*LINEAR, num_particles=20_000).forecast(parts, 2, seed=1)
     for name in ("covariances", "observation_covariances"):
         spread = getattr(exact, name)
         scale = deviations(spread)
         means = name.replace("covariances", "means")
         assert (np.abs(getattr(found, means) - getattr(exact, means)) < 0.05 * scale).all()
-        allowed = 0.1 * scale[:, :, None] * scale[:, None]
+        allowed = 0.1 * scale[..., :, None] * scale[..., None, :]
         assert (np.abs(getattr(found, name) - spread) < allowed).all()
 
 

@@ -23,6 +23,7 @@ from tfbdl_kalman_lstm.dynamics import (
 import tfbdl
 from tfbdl.data import as_dataset
 from tfbdl.errors import DataError, OptionsError
+from tfbdl.testing import check_plugin
 
 TRACK = {
     "A": [[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]],
@@ -110,16 +111,18 @@ def test_model_of_a_linear_system_has_the_states_of_the_kalman_filter(name):
     np.testing.assert_allclose(ahead.means, kalman.forecast(y, 4).means, atol=1e-8)
 
 
-def test_model_goes_on_where_the_sequence_stopped():
+@pytest.mark.parametrize("paths", [0, pytest.param(200, marks=pytest.mark.slow)])
+def test_model_goes_on_where_the_sequence_stopped(paths):
     y = positions()
-    model = tfbdl.fit("ekf", y[:7], model_options=OPTIONS).model
+    model = tfbdl.fit("ekf", y[:7], model_options={**OPTIONS, "paths": paths}).model
     posterior = model.condition(as_dataset(y[7:], allow_nan=True))
     smoothed = KalmanFilter(**TRACK).smooth(y)
     np.testing.assert_allclose(model.means_, smoothed.means, atol=1e-8)
-    draws = posterior.draws["states"]
-    assert draws.shape == (1, 200, 12, 4)
-    scale = np.sqrt(np.diagonal(smoothed.covariances, axis1=-2, axis2=-1))
-    assert (np.abs(draws[0].mean(0) - smoothed.means) < 5 * scale / np.sqrt(200)).all()
+    if paths:
+        draws = posterior.draws["states"]
+        assert draws.shape == (1, 200, 12, 4)
+        scale = np.sqrt(np.diagonal(smoothed.covariances, axis1=-2, axis2=-1))
+        assert (np.abs(draws[0].mean(0) - smoothed.means) < 5 * scale / np.sqrt(200)).all()
     with pytest.raises(DataError, match=r"as those before. Expected: shape \[any, 2\]"):
         model.condition(as_dataset(y[:, :1], allow_nan=True))
 
@@ -158,3 +161,9 @@ def test_pendulum_is_followed_better_than_it_is_seen():
     error = np.sqrt(np.mean((np.sin(found.means[..., 0]) - np.sin(states[..., 0])) ** 2))
     assert seen == pytest.approx(0.1, rel=0.1)
     assert 0.1 * seen < error < 0.7 * seen
+
+
+@pytest.mark.slow
+def test_plugin_conforms():
+    left_out = check_plugin("kalman_lstm")
+    assert all("one step on" in reason for reason in left_out)  # for want of a device

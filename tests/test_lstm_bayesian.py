@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.special
 import tensorflow as tf
 import tensorflow_probability as tfp
-from linear_gaussian_cases import random_model
-from lstm_cases import N, T, sequences, small, untrained
+from linear_gaussian_cases import condition, random_model
+from lstm_cases import N, T, eager, sequences, small, untrained
 from tfbdl_kalman_lstm import KalmanFilter
 from tfbdl_kalman_lstm.lstm_net import LSTMNet
-from tfbdl_kalman_lstm.lstm_queries import mixed
+from tfbdl_kalman_lstm.lstm_queries import mixed, mixture
+from tfbdl_kalman_lstm.recurrence import LearnedStep
 
 import tfbdl
+
+__all__ = ["eager"]
 
 
 def test_many_draws_of_weights_run_as_each_alone():
@@ -69,7 +73,7 @@ def drifting(draws=500):
     return model, case, h, drift, 3 * (0.3 * h) ** 2 + 0.2**2
 
 
-def test_random_weights_of_a_linear_motion_add_their_exact_covariance():
+def test_random_weights_of_a_linear_motion_add_their_exact_covariance(eager):
     model, case, h, drift, variance = drifting()
     y = sequences()[1]
     found = model.filter(y)
@@ -87,13 +91,17 @@ def test_random_weights_of_a_linear_motion_add_their_exact_covariance():
         after = exact.covariances[t] + D @ spread @ D.T
         np.testing.assert_allclose(found.covariances[t], after, atol=1e-9)
         np.testing.assert_allclose(found.means[t], exact.means[t], atol=1e-9)
+    # the likelihood is that of a model whose weights are drawn once for a whole sequence
+    each = [condition({**case, "A": np.eye(2)}, y, np.tile(one, (T, 1)))[2] for one in drifts]
+    expected = scipy.special.logsumexp(each) - np.log(len(drifts))
+    assert found.log_likelihood == pytest.approx(expected, abs=1e-8)
     # the draws themselves have the mean and variance of the weights: five standard errors
     error = 5 * np.sqrt(variance / len(drifts))
     np.testing.assert_allclose(drifts.mean(axis=0), drift, atol=error)
     np.testing.assert_allclose(drifts.var(axis=0), variance, rtol=5 * np.sqrt(2 / len(drifts)))
 
 
-def test_weights_without_variance_are_the_plain_filter():
+def test_weights_without_variance_are_the_plain_filter(eager):
     model, plain = small(bayesian=True, draws=3), untrained()
     for old, new in zip(plain.lstm_A.weights, model.lstm_A.weights, strict=True):
         new.assign(old)
@@ -118,6 +126,27 @@ def test_posterior_is_that_of_the_motions_weights():
         assert np.abs(away.var(axis=0) - 1).max() < 6 * np.sqrt(2 / 4_000)
         np.testing.assert_allclose(model.prior_of(name, {}).stddev(), 0.7 * np.ones(scale.shape))
     assert small().posterior is None
+
+
+def test_increments_of_a_long_stream_keep_the_digits_of_single_precision():
+    # 2,000 steps of 25 nats each: single precision has a spacing of 0.004 at their sum
+    rng, draws = np.random.default_rng(6), 3
+    each = (-25.0 + rng.normal(size=(2_000, draws, 1))).astype("float32")
+    vectors, matrices = tf.zeros((2_000, draws, 1, 1)), tf.zeros((2_000, draws, 1, 1, 1))
+    found = mixture(
+        LearnedStep(
+            means=vectors,
+            covariances=matrices,
+            predicted_means=vectors,
+            predicted_covariances=matrices,
+            increments=tf.constant(each),
+            gains=matrices,
+            noise=matrices,
+        )
+    ).increments
+    so_far = scipy.special.logsumexp(np.cumsum(each[..., 0], axis=0, dtype="float64"), axis=1)
+    expected = np.diff(so_far - np.log(draws), prepend=0.0)
+    np.testing.assert_allclose(found[:, 0], expected, atol=1e-6)
 
 
 @pytest.mark.slow

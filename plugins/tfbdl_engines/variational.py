@@ -52,6 +52,8 @@ class Variational:
         if options.validation_split and data is not None:
             train, validation = data.validation_split(options.validation_split)
             model = _of_fewer_rows(model, data.num_rows, train.num_rows)
+        if train is not None and train.stream is None and hasattr(model, "observe"):
+            model.observe(train)  # a model whose rows belong together is shown them in their order
         model = self._trainable(model, context.seed)
         self._check_options(model, data)
         steps = NO_DATA_STEPS if train is None else train.steps_per_epoch(options.batch_size)

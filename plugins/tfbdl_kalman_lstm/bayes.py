@@ -9,7 +9,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfbdl import random
-from tfbdl.data import DataInfo
+from tfbdl.data import DataInfo, Dataset
 from tfbdl.errors import DataError
 from tfbdl.posterior import Posterior
 from tfbdl.protocols import Params, Site
@@ -17,6 +17,7 @@ from tfbdl.protocols import Params, Site
 from . import prior, starts
 from .form import COVARIANCES, NAMES, Form
 from .likelihood import log_likelihood
+from .sequences import sequences_of
 from .starts import SeriesMoments
 
 tfb = tfp.bijectors
@@ -47,6 +48,14 @@ class Bayesian:
         form = self._form()
         return tuple(_site(name, form) for name in form.learned)
 
+    def observe(self, data: Dataset) -> None:
+        """Take note of all the data, for engines that show a batch of them at a time.
+
+        Raises:
+            DataError: If they are no sequences, or steps of one sequence are set apart.
+        """
+        self.seen = sequences_of(data, None if self.info is None else self.info.num_rows)
+
     def init(self, seed: int) -> dict[str, tf.Tensor]:
         """The fitted parameters, or else some near the data's moments."""
         form = self._form()
@@ -64,7 +73,8 @@ class Bayesian:
     def log_joints(self, params: Params, batch: Any) -> tf.Tensor:
         """The same of many states at once: sites with a leading axis give ``[state]``."""
         form, y = self._form(), self._sequences(batch)
-        series = _moments(y)
+        # scales of priors are those of the data, and so do not move with a minibatch
+        series = _moments(y) if self.seen is None else self._of_data(y.dtype)
         learned = {name: _from_site(name, params, form) for name in form.learned}
         m0, P0 = starts.first_state(series, form, self.options.diffuse_scale)
         held = {"B": np.zeros(form.state_dim), "m0": m0, "P0": P0} | form.given
@@ -127,6 +137,9 @@ class Bayesian:
         if y.shape.rank == 1:
             y = y[:, tf.newaxis]
         if y.shape.rank == 2:
+            if self.seen is not None and tf.get_static_value(y) is None:
+                # a batch that an engine drew, of steps in any order
+                return tf.constant(self.seen, y.dtype)
             if self.info is not None and self.info.num_rows not in (None, y.shape[0]):
                 raise DataError(
                     "The steps of one sequence belong together. Expected all "
@@ -135,7 +148,7 @@ class Bayesian:
                 )
             y = y[tf.newaxis]
         known = tf.get_static_value(y)
-        if known is not None and len(known) == self._num_sequences():
+        if self.seen is None and known is not None and len(known) == self._num_sequences():
             self.seen = known
         return y
 
@@ -163,6 +176,9 @@ class Bayesian:
             return SeriesMoments(np.asarray(info.x_mean), variance, variance)
         one = np.ones(form.observation_dim)
         return SeriesMoments(0.0 * one, one, one)
+
+    def _of_data(self, dtype: Any) -> SeriesMoments:
+        return SeriesMoments(*(tf.constant(part, dtype) for part in self._described()))
 
     def _held(self) -> dict[str, np.ndarray]:
         """Values of what is not learned."""

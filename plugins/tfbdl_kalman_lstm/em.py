@@ -18,7 +18,7 @@ from .expected import Expected, Origin, expect
 from .form import COVARIANCES, NAMES, Form, form_of
 from .likelihood import observe, system_of
 from .regression import Moments, covariance_of, fit_line
-from .sequences import arrange
+from .sequences import sequences_of
 
 COMPILED_STEPS = 64
 """Sequences as long as that repay the seconds that XLA takes to compile their recursions."""
@@ -48,13 +48,7 @@ class KalmanEM:
             DataError: If they are of another shape, have fewer than two steps, or a sequence
                 without any observation.
         """
-        y, single = sequences_of(data.x)
-        if single and data.x_test is not None:
-            raise DataError(
-                "Steps that are held out at random tear a sequence apart. Expected all steps in "
-                "order (of a file with the data option test_fraction=0). "
-                f"Received: {len(data.x_test)} steps set apart."
-            )
+        y = sequences_of(data)
         if y.shape[1] < 2:
             raise DataError(f"Expected sequences of at least 2 steps. Received: {y.shape[1]}.")
         missing = np.isnan(y)
@@ -195,18 +189,6 @@ class KalmanEM:
         form = self._form()
         x, y = self.origin or (np.zeros(form.state_dim), np.zeros(form.observation_dim))
         return Origin(tf.constant(x, like.dtype), tf.constant(y, like.dtype))
-
-
-def sequences_of(x: Any) -> tuple[np.ndarray, bool]:
-    """A data set's inputs as ``[n, T, m]``, and whether they are one sequence.
-
-    Raises:
-        DataError: If they are no array of sequences.
-    """
-    if isinstance(x, dict):
-        raise DataError(f"Expected one array of sequences. Received: a mapping of {len(x)} parts.")
-    array = np.asarray(x, np.float64)
-    return arrange(array, 1 if array.ndim == 1 else None)
 
 
 def _origin(y: np.ndarray, form: Form) -> tuple[np.ndarray, np.ndarray] | None:

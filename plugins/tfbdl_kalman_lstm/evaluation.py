@@ -65,7 +65,7 @@ def nees(
         level: Probability of the band.
 
     Raises:
-        DataError: If shapes differ, or a covariance is singular.
+        DataError: If shapes do not fit, or a covariance is not positive definite.
         OptionsError: If ``level`` is not strictly between 0 and 1.
     """
     if np.shape(means) != np.shape(states):
@@ -89,7 +89,7 @@ def nis(
         level: Probability of the band.
 
     Raises:
-        DataError: If shapes differ, or a covariance is singular.
+        DataError: If shapes do not fit, or a covariance is not positive definite.
         OptionsError: If ``level`` is not strictly between 0 and 1.
     """
     if np.shape(predicted) != np.shape(y):
@@ -154,16 +154,24 @@ def ljung_box(series: np.ndarray, lags: int = 10, fitted: int = 0) -> Whiteness:
 def _consistency(errors: np.ndarray, covariances: np.ndarray, level: float) -> Consistency:
     if not 0.0 < level < 1.0:
         raise OptionsError(f"level must be strictly between 0 and 1. Received: {level!r}.")
+    if covariances.shape != (*errors.shape, errors.shape[-1]) or errors.ndim not in (2, 3):
+        wanted = "[T, {0}, {0}] or [n, T, {0}, {0}]".format(errors.shape[-1] if errors.ndim else 1)
+        raise DataError(
+            f"Expected a covariance for each of the errors {list(errors.shape)}, {wanted}. "
+            f"Received: shape {list(covariances.shape)}."
+        )
     if errors.ndim == 2:
         errors, covariances = errors[np.newaxis], covariances[np.newaxis]
     try:
-        solved = np.linalg.solve(covariances, errors[..., np.newaxis])[..., 0]
+        roots = np.linalg.cholesky(covariances)
     except np.linalg.LinAlgError:
         raise DataError(
-            "Errors cannot be measured in units of a singular covariance. Expected: positive "
-            "definite ones. Received: one with determinant 0."
+            "Errors cannot be measured in units of a singular covariance, or of one that is none. "
+            "Expected: positive definite ones. Received: one with an eigenvalue that is not above "
+            "0."
         ) from None
-    values = np.einsum("nti,nti->nt", errors, solved)
+    scaled = np.linalg.solve(roots, errors[..., np.newaxis])[..., 0]
+    values = np.square(scaled).sum(axis=-1)
     count = (~np.isnan(values)).sum(axis=0)
     known = np.maximum(count, 1)
     mean = np.where(count > 0, np.nansum(values, axis=0) / known, np.nan)

@@ -8,7 +8,8 @@ import numpy as np
 
 from tfbdl.config import check_whole
 
-from .sequences import arrange, by_sequence, prolonged
+from .controls import matched
+from .sequences import by_sequence, following, prolonged
 from .sequential import Filtered
 from .smoothing import Smoothed
 from .state_space import StateSpaceFilter
@@ -27,13 +28,14 @@ class GaussianBelief(StateSpaceFilter):
         Args:
             y: Observations ``[T, m]``, ``[n, T, m]`` or a list of ``[T_i, m]``; NaN where an
                 element is missing.
-            u: Control inputs, ``[T, u]``, or ``[n, T, u]`` for each sequence its own.
+            u: Control inputs, ``[T, u]``; or for each sequence its own, ``[n, T, u]`` or a list of
+                ``[T_i, u]``.
 
         Raises:
             DataError: If shapes do not fit, or a belief is lost: an observation without noise meets
                 a state without spread, or functions lead to numbers that are not finite.
         """
-        values, single = arrange(y, self.observation_dim)
+        values, single, _, u = matched(y, u, self.observation_dim)
         found, count = self._filtered(values, u), len(values)
         return FilteredStates(
             means=by_sequence(found.means),
@@ -51,7 +53,7 @@ class GaussianBelief(StateSpaceFilter):
         Args:
             y, u: As ``filter``.
         """
-        values, single = arrange(y, self.observation_dim)
+        values, single, _, u = matched(y, u, self.observation_dim)
         filtered, found = self._smoothed(values, u)
         return SmoothedStates(
             means=by_sequence(found.means),
@@ -68,7 +70,7 @@ class GaussianBelief(StateSpaceFilter):
         Args:
             y, u: As ``filter``.
         """
-        values, single = arrange(y, self.observation_dim)
+        values, single, _, u = matched(y, u, self.observation_dim)
         total = _summed(self._filtered(values, u))
         return float(total[0]) if single else total
 
@@ -76,7 +78,7 @@ class GaussianBelief(StateSpaceFilter):
         """States and observations after the last step of ``y``.
 
         Args:
-            y: Observations; may end in NaN.
+            y: Observations, each sequence from its own end; an array may end in NaN.
             steps: How many steps ahead.
             u: Control inputs of the steps of y and of those ahead, ``[T + steps, u]``.
 
@@ -84,8 +86,8 @@ class GaussianBelief(StateSpaceFilter):
             OptionsError: If ``steps`` is no positive integer.
         """
         check_whole("steps", steps)
-        values, single = arrange(y, self.observation_dim)
-        return self._forecast(prolonged(values, steps), steps, u).of(single)
+        values, single, ends, u = matched(y, u, self.observation_dim, steps)
+        return self._forecast(prolonged(values, steps), following(ends, steps), u).of(single)
 
     def _filtered(self, values: np.ndarray, u: Any) -> Filtered:
         """The filter over ``values [n, T, m]``, checked."""
@@ -95,8 +97,8 @@ class GaussianBelief(StateSpaceFilter):
         """The same, and the smoother after it."""
         raise NotImplementedError
 
-    def _forecast(self, longer: np.ndarray, steps: int, u: Any) -> Forecast:
-        """Of the last ``steps`` of ``longer [n, T + steps, m]``, of which nothing was seen."""
+    def _forecast(self, longer: np.ndarray, ahead: np.ndarray, u: Any) -> Forecast:
+        """At the steps ``ahead [n, steps]`` of ``longer [n, T, m]``, where nothing was seen."""
         raise NotImplementedError
 
 

@@ -16,7 +16,7 @@ from .gaussian_belief import GaussianBelief
 from .gaussian_recursion import Linearised, Noises, Rule
 from .nonlinear_model import NonlinearModel
 from .nonlinear_paths import simulate
-from .sequences import by_sequence, observed
+from .sequences import at_steps, by_sequence, observed
 from .sequential import Filtered
 from .smoothing import Smoothed
 from .states import Forecast
@@ -53,26 +53,26 @@ class GaussianFilter(GaussianBelief):
         run = self._run(values, u)
         return run.filtered, call(gaussian_recursion.smooth, (), run)
 
-    def _forecast(self, longer: np.ndarray, steps: int, u: Any) -> Forecast:
-        count = len(longer)
+    def _forecast(self, longer: np.ndarray, ahead: np.ndarray, u: Any) -> Forecast:
+        count, steps = ahead.shape
         control, noises = self._arranged(count, longer.shape[1], u)
         found = self._run(longer, u).filtered
-        states = [found.means[-steps:], found.covariances[-steps:]]
-        means, covariances = (tf.reshape(part, [-1, *part.shape[2:]]) for part in states)
+        means, covariances = (
+            at_steps(by_sequence(part), ahead) for part in (found.means, found.covariances)
+        )
+        R = at_steps(noises.R.numpy()[np.newaxis], ahead)
+        parts = [means, covariances, R]
         if control is not None:
-            control = tf.reshape(control[-steps:], [-1, control.shape[-1]])
-        R = noises.R[-steps:] if len(noises.R) > 1 else noises.R
-        if len(R) > 1:
-            R = tf.repeat(R, count, axis=0)
+            parts.append(at_steps(by_sequence(control), ahead))
+        each = [tf.constant(part.reshape(-1, *part.shape[2:])) for part in parts]  # [n steps, ...]
+        inputs = each[3] if control is not None else None
         settings = (self._rule, self.model.h)
-        seen = call(gaussian_recursion.expect, settings, means, covariances, control, R)
+        seen = call(gaussian_recursion.expect, settings, *each[:2], inputs, each[2])
         return Forecast(
-            means=by_sequence(states[0]),
-            covariances=by_sequence(states[1]),
-            observation_means=by_sequence(tf.reshape(seen[0], [steps, count, -1])),
-            observation_covariances=by_sequence(
-                tf.reshape(seen[1], [steps, count, *seen[1].shape[1:]])
-            ),
+            means=means,
+            covariances=covariances,
+            observation_means=seen[0].numpy().reshape(count, steps, -1),
+            observation_covariances=seen[1].numpy().reshape(R.shape),
         )
 
     def _simulate(self, T: int, n: int, seed: int, u: Any) -> tuple[tf.Tensor, tf.Tensor]:

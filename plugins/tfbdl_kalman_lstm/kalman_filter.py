@@ -11,10 +11,11 @@ from tfbdl import random
 from tfbdl.errors import DataError
 
 from . import parallel, sequential, smoothing
+from .controls import control_inputs
 from .gaussian_belief import GaussianBelief
 from .parameters import Parameters
 from .path_draws import draw_paths, simulate
-from .sequences import arrange, by_sequence, observed
+from .sequences import at_steps, by_sequence, observed
 from .sequential import Filtered
 from .smoothing import Smoothed
 from .states import Forecast
@@ -82,12 +83,12 @@ class KalmanFilter(GaussianBelief):
         filtered = self._run(system, seen)
         return filtered, _smooth(system, filtered, self.parallel)
 
-    def _forecast(self, longer: np.ndarray, steps: int, u: Any) -> Forecast:
+    def _forecast(self, longer: np.ndarray, ahead: np.ndarray, u: Any) -> Forecast:
         system, seen = self._arranged(longer, u)
         found = self._run(system, seen)
-        means = by_sequence(found.means)[:, -steps:]
-        covariances = by_sequence(found.covariances, len(longer))[:, -steps:]
-        H, R = system.H.numpy()[-steps:], system.R.numpy()[-steps:]
+        means = at_steps(by_sequence(found.means), ahead)
+        covariances = at_steps(by_sequence(found.covariances), ahead)
+        H, R = (at_steps(part.numpy()[np.newaxis], ahead) for part in (system.H, system.R))
         spread = congruence(tf.constant(H), tf.constant(covariances)).numpy()
         return Forecast(
             means=means,
@@ -108,25 +109,32 @@ class KalmanFilter(GaussianBelief):
         return np.moveaxis(draw_paths(system, self._run(system, seen), n, key).numpy(), 0, 2)
 
     def _run(self, system: System, seen: Observed) -> Filtered:
-        return _checked(_filter(system, seen, self.square_root, self.parallel))
+        try:
+            found = _filter(system, seen, self.square_root, self.parallel)
+        except tf.errors.InvalidArgumentError as error:  # the parallel form inverts matrices
+            if "not invertible" not in str(error):
+                raise
+            raise _singular("a singular one") from None
+        increments = found.increments.numpy()
+        if not np.isfinite(increments).all():
+            step = int(np.argwhere(~np.isfinite(increments))[0][0])
+            raise _singular(f"a singular one at step {step}")
+        return found
 
     def _arranged(self, values: np.ndarray, u: Any) -> tuple[System, Observed]:
         return self._system(values.shape[1], len(values), u), observed(values)
 
     def _system(self, steps: int, count: int, u: Any) -> System:
         size = self.parameters.control_dim
-        if (u is None) != (size is None):
-            wanted = "a control input" if u is None else "no control input, for B is no matrix"
-            raise DataError(f"The model takes {wanted}. Received: {'none' if u is None else 'u'}.")
-        if u is None:
-            return self.parameters.system(steps, None)
-        control, _ = arrange(u, size, "Control inputs")
-        if len(control) not in (1, count) or control.shape[1] < steps or np.isnan(control).any():
-            raise DataError(
-                f"Control inputs must be [{steps}, {size}] or [{count}, {steps}, {size}], without "
-                f"NaN. Received: shape {list(np.shape(u))}."
-            )
-        return self.parameters.system(steps, control[:, :steps])
+        control = control_inputs(
+            u,
+            taken=size is not None,
+            size=size,
+            count=count,
+            steps=steps,
+            why="B is no matrix",
+        )
+        return self.parameters.system(steps, control)
 
 
 @tf.function
@@ -142,11 +150,8 @@ def _smooth(system: System, filtered: Filtered, in_parallel: bool) -> Smoothed:
     return run(system, filtered)
 
 
-def _checked(found: Filtered) -> Filtered:
-    if not np.isfinite(found.increments.numpy()).all():
-        step = int(np.argwhere(~np.isfinite(found.increments.numpy()))[0][0])
-        raise DataError(
-            "The covariance of what is predicted to be observed must be positive definite: give R "
-            f"noise, or P0 and Q some spread. Received: a singular one at step {step}."
-        )
-    return found
+def _singular(received: str) -> DataError:
+    return DataError(
+        "The covariance of what is predicted to be observed must be positive definite: give R "
+        f"noise, or P0 and Q some spread. Received: {received}."
+    )

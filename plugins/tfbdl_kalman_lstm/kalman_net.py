@@ -13,7 +13,7 @@ import tensorflow as tf
 from tfbdl import functional
 from tfbdl.config import check_whole
 from tfbdl.data import Dataset
-from tfbdl.errors import DataError, ModelError, OptionsError, did_you_mean
+from tfbdl.errors import ModelError, OptionsError, did_you_mean
 from tfbdl.inference.surrogate import read
 
 from . import parameters
@@ -226,16 +226,11 @@ class KalmanNet(TrainedFilter):
         """Take in one observation of each sequence, ``[batch, m]``: the next state, the estimate.
 
         Raises:
-            DataError: If ``y_t`` has another shape.
+            DataError: If ``y_t`` has another shape, or is infinite (which nobody looks for within
+                a ``tf.function``).
         """
-        y = tf.convert_to_tensor(y_t)
-        if y.shape.rank != 2 or y.shape[1] != self.observation_dim:
-            raise DataError(
-                f"step takes one observation of each sequence, [batch, {self.observation_dim}]. "
-                f"Received: shape {list(y.shape)}."
-            )
-        y, seen = self.masked(y[:, tf.newaxis])
-        after, found = self.advance(state, y[:, 0], seen[:, 0], None)
+        y, seen = self.observation(y_t, state.mean.shape[0])
+        after, found = self.advance(state, y, seen, None)
         return after, found.means
 
     def filter(self, y: Any) -> PointStates:

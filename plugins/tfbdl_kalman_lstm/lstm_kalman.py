@@ -72,7 +72,10 @@ class LSTMKalman(LSTMKalmanQueries):
         bayesian: Give lstm_A's weights a mean-field posterior. Training maximises the evidence
             lower bound of ``log p(y)`` with a draw for each batch. A filter runs with ``draws``
             draws side by side; its covariance is the mean of theirs and the covariance of their
-            means (the law of total variance). ``posterior`` is that of the weights.
+            means (the law of total variance). All draws weigh the same there: the weights are known
+            as the training data tell them, and a sequence that is filtered tells no more of them.
+            So what is not known of the weights stays in the covariance of a long stream. The
+            likelihood is ``log mean p(y | weights)``. ``posterior`` is that of the weights.
         draws: Of the weights, in a filter.
         prior_scale: Standard deviation of the weights' normal prior.
         seed: Of weights and noise; None: drawn from Python's ``random``.

@@ -15,11 +15,11 @@ from tfbdl.config import check_whole
 from tfbdl.errors import DataError
 from tfbdl.inference.surrogate import read
 
+from .controls import matched
 from .random_weights import RandomWeights
 from .recurrence import FilterState, LearnedStep
-from .sequences import by_sequence
-from .states import FilteredStates, Forecast
-from .system import congruence
+from .sequences import at_steps, by_sequence, following, prolonged
+from .states import Forecast, LearnedStates
 from .trained_filter import TrainedFilter
 
 
@@ -45,25 +45,18 @@ class LSTMKalmanQueries(RandomWeights, TrainedFilter):
 
         Args:
             state: Of the step before, or ``initial_state``.
-            y_t: ``[batch, m]``, NaN where an element is missing.
+            y_t: ``[batch, m]``, NaN where an element is missing. Within a ``tf.function`` nobody
+                looks whether one is infinite: that would spoil the state for good.
 
         Returns:
             The next state; the mean ``[batch, d]`` and the covariance ``[batch, d, d]`` of the
             state at t given all observations so far.
 
         Raises:
-            DataError: If ``y_t`` has another shape.
+            DataError: If ``y_t`` has another shape, or is infinite.
         """
-        y = tf.convert_to_tensor(y_t)
-        batch = state.mean.shape[-2]
-        size = self.observation_dim
-        if y.shape.rank != 2 or y.shape[1] != size or batch not in (None, y.shape[0]):
-            raise DataError(
-                f"step takes one observation of each sequence, [{batch or 'batch'}, {size}]. "
-                f"Received: shape {list(y.shape)}."
-            )
-        y, seen = self.masked(y[:, tf.newaxis])
-        after, found = self.advance(state, y[:, 0], seen[:, 0], self.drawn_weights(None)[0])
+        y, seen = self.observation(y_t, state.mean.shape[-2])
+        after, found = self.advance(state, y, seen, self.drawn_weights(None)[0])
         mean, covariance = found.means, found.covariances
         if state.draws:
             mean, covariance = mixed(mean, covariance, 0)
@@ -71,7 +64,7 @@ class LSTMKalmanQueries(RandomWeights, TrainedFilter):
 
     # -- sequences -------------------------------------------------------------------------------
 
-    def filter(self, y: Any) -> FilteredStates:
+    def filter(self, y: Any) -> LearnedStates:
         """States given what was observed up to them.
 
         Args:
@@ -83,21 +76,26 @@ class LSTMKalmanQueries(RandomWeights, TrainedFilter):
         """
         values, single = self.sequences(y)
         found = self._checked(self._found(values))
-        increments = by_sequence(found.increments)
-        return FilteredStates(
+        increments = by_sequence(found.increments).astype(np.float64)
+        predicted = by_sequence(found.predicted_means)
+        spread = by_sequence(found.predicted_covariances)
+        H = read(self.H).numpy()
+        return LearnedStates(
             means=by_sequence(found.means),
             covariances=by_sequence(found.covariances),
-            predicted_means=by_sequence(found.predicted_means),
-            predicted_covariances=by_sequence(found.predicted_covariances),
+            predicted_means=predicted,
+            predicted_covariances=spread,
             gains=by_sequence(found.gains),
             log_likelihood=increments.sum(axis=1),
             increments=increments,
+            observation_means=predicted @ H.T,
+            observation_covariances=H @ spread @ H.T + by_sequence(found.noise),
         ).of(single)
 
     def log_prob(self, y: Any) -> Any:
         """``log p(y)`` in nats: a number for one sequence, ``[n]`` for several.
 
-        Of random weights the mean over draws of ``p(y | weights)``.
+        Of random weights the logarithm of the mean over draws of ``p(y | weights)``.
 
         Args:
             y: As ``filter``.
@@ -108,24 +106,27 @@ class LSTMKalmanQueries(RandomWeights, TrainedFilter):
         """States and observations after the last step of ``y``.
 
         Args:
-            y: As ``filter``; sequences that are shorter than others go on from the longest's end.
+            y: As ``filter``; each sequence goes on from its own end.
             steps: How many steps ahead.
 
         Raises:
             OptionsError: If ``steps`` is no positive integer.
         """
         check_whole("steps", steps)
-        values, single = self.sequences(y)
-        ahead = tf.fill([values.shape[0], steps, values.shape[2]], np.nan)
-        longer = tf.concat([values, tf.cast(ahead, values.dtype)], axis=1)
+        values, single, ends, _ = matched(y, None, self.observation_dim)
+        longer = tf.constant(prolonged(values, steps), self.dtype)
         found = self._checked(self._found(longer))
-        later = LearnedStep(*(part[-steps:] for part in found))
-        H = read(self.H)
+        ahead = following(ends, steps)
+        means, covariances, noise = (
+            at_steps(by_sequence(part), ahead)
+            for part in (found.means, found.covariances, found.noise)
+        )
+        H = read(self.H).numpy()
         return Forecast(
-            means=by_sequence(later.means),
-            covariances=by_sequence(later.covariances),
-            observation_means=by_sequence(tf.linalg.matvec(H, later.means)),
-            observation_covariances=by_sequence(congruence(H, later.covariances) + later.noise),
+            means=means,
+            covariances=covariances,
+            observation_means=means @ H.T,
+            observation_covariances=H @ covariances @ H.T + noise,
         ).of(single)
 
     def held_out(self, x: Any) -> dict[str, float]:
@@ -184,13 +185,16 @@ def mixed(means: tf.Tensor, covariances: tf.Tensor, axis: int) -> tuple[tf.Tenso
 def mixture(found: LearnedStep) -> LearnedStep:
     """One filter out of many that ran with a draw of the weights each, ``[T, S, n, ...]``.
 
-    The likelihood is that of the mixture: increments are the differences of
-    ``log mean_s p(y_1..t | weights_s)``.
+    Draws weigh the same in all moments, whatever a sequence says of them: weighed by
+    ``p(y_1..t | weights)`` a long stream would soon leave one of a few draws, and nothing of what
+    is not known of the weights. The likelihood is that of the mixture: increments are the
+    differences of ``log mean_s p(y_1..t | weights_s)``.
     """
     means, covariances = mixed(found.means, found.covariances, 1)
     predicted, predicted_covariances = mixed(found.predicted_means, found.predicted_covariances, 1)
     draws = int(found.means.shape[1])
-    so_far = tf.reduce_logsumexp(tf.cumsum(found.increments, axis=0), 1) - math.log(draws)
+    increments = tf.cast(found.increments, tf.float64)  # sums grow with T, differences do not
+    so_far = tf.reduce_logsumexp(tf.cumsum(increments, axis=0), 1) - math.log(draws)
     return LearnedStep(
         means=means,
         covariances=covariances,

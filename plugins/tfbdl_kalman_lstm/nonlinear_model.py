@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfbdl.errors import DataError, OptionsError
+from tfbdl.errors import OptionsError
 
+from .controls import control_inputs
 from .parameters import covariance, vector
-from .sequences import arrange
+from .sequences import timed
 
 _REQUIRED = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
@@ -140,18 +141,7 @@ class NonlinearModel:
         Raises:
             DataError: If a parameter that varies is given for fewer steps.
         """
-
-        def timed(name: str, value: np.ndarray) -> np.ndarray:
-            if value.ndim == 2:
-                return value[np.newaxis]
-            if len(value) < steps:
-                raise DataError(
-                    f"{name} varies with time and is given for {len(value)} steps. "
-                    f"Expected: at least {steps}."
-                )
-            return value[:steps]
-
-        arrays = (timed("Q", self.Q), timed("R", self.R), self.m0, self.P0)
+        arrays = (timed("Q", self.Q, steps), timed("R", self.R, steps), self.m0, self.P0)
         return tuple(tf.constant(array, tf.float64) for array in arrays)
 
     def control(self, u: Any, count: int, steps: int) -> tf.Tensor | None:
@@ -165,22 +155,20 @@ class NonlinearModel:
         Raises:
             DataError: If it is missing, superfluous, or its shape does not fit.
         """
-        if (u is None) == self.takes_control:
-            wanted = "a control input" if u is None else "no control input, for f and h have none"
-            raise DataError(f"The model takes {wanted}. Received: {'none' if u is None else 'u'}.")
-        if u is None:
+        values = control_inputs(
+            u,
+            taken=self.takes_control,
+            size=None,
+            count=count,
+            steps=steps,
+            why="f and h have none",
+        )
+        if values is None:
             return None
-        given = np.asarray(u, np.float64)
-        values, _ = arrange(given[:, np.newaxis] if given.ndim == 1 else given, None, "Controls")
         size = values.shape[-1]
-        if len(values) not in (1, count) or values.shape[1] < steps or np.isnan(values).any():
-            raise DataError(
-                f"Control inputs must be [{steps}, u] or [{count}, {steps}, u], without NaN. "
-                f"Received: shape {list(np.shape(u))}."
-            )
         if size != self._checked_control:
             self._check(size)
-        by_time = np.moveaxis(values[:, :steps], 1, 0)
+        by_time = np.moveaxis(values, 1, 0)
         return tf.constant(np.broadcast_to(by_time, (steps, count, size)))
 
     def _check(self, control_dim: int | None) -> None:

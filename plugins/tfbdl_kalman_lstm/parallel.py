@@ -48,7 +48,7 @@ def filter_in_parallel(system: System, observed: Observed) -> Filtered:
 
 def smooth_in_parallel(system: System, filtered: Filtered) -> Smoothed:
     """As ``smoothing.smooth``, to rounding."""
-    steps = backward(system, filtered)
+    steps = backward(system, filtered, in_parallel=True)
     last = filtered.covariances[-1:]
     E = tf.concat([steps.gains, tf.zeros_like(last)], 0)
     g = tf.concat([steps.offsets, filtered.means[-1:]], 0)

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfbdl.errors import DataError, OptionsError
+from tfbdl.errors import OptionsError
 
+from .sequences import numbers, timed
 from .system import System
 
 TIME = "a time axis may stand before"
@@ -18,9 +19,9 @@ def matrix(name: str, value: Any, rows: int | None, columns: int | None) -> np.n
     """A matrix ``[a, b]``, or one for each step ``[T, a, b]``; a number stands for ``[1, 1]``.
 
     Raises:
-        OptionsError: If it has another shape, or holds a number that is not finite.
+        OptionsError: If it has another shape, or holds what is no finite number.
     """
-    array = np.asarray(value, np.float64)
+    array = numbers(name, value, OptionsError)
     if array.ndim == 0:
         array = array.reshape(1, 1)
     wanted = (rows, columns)
@@ -59,9 +60,9 @@ def vector(name: str, value: Any, size: int) -> np.ndarray:
     """A vector ``[a]``; a number stands for ``[1]``.
 
     Raises:
-        OptionsError: If it has another shape, or holds a number that is not finite.
+        OptionsError: If it has another shape, or holds what is no finite number.
     """
-    array = np.atleast_1d(np.asarray(value, np.float64))
+    array = np.atleast_1d(numbers(name, value, OptionsError))
     if array.shape != (size,) or not np.isfinite(array).all():
         raise OptionsError(
             f"{name} must be [{size}] and finite. Received: shape {list(np.shape(value))}."
@@ -113,24 +114,11 @@ class Parameters:
         Raises:
             DataError: If a parameter that varies is given for fewer steps.
         """
-
-        def timed(name: str, value: np.ndarray) -> np.ndarray:
-            if value.ndim == 2:
-                return value[np.newaxis]
-            if len(value) < steps:
-                raise DataError(
-                    f"{name} varies with time and is given for {len(value)} steps. "
-                    f"Expected: at least {steps}."
-                )
-            return value[:steps]
-
         constant = np.zeros(self.state_dim) if self.B is None else self.B
         if control is None:
             offset = constant.reshape(1, 1, -1)
         else:
-            offset = np.einsum("...tij,ntj->tni", timed("B", constant), control)
-        arrays = (
-            timed("A", self.A), offset, timed("H", self.H), timed("Q", self.Q),
-            timed("R", self.R), self.m0, self.P0,
-        )  # fmt: skip
+            offset = np.einsum("...tij,ntj->tni", timed("B", constant, steps), control)
+        A, H, Q, R = (timed(name, getattr(self, name), steps) for name in ("A", "H", "Q", "R"))
+        arrays = (A, offset, H, Q, R, self.m0, self.P0)
         return System(*(tf.constant(array, tf.float64) for array in arrays))

@@ -14,11 +14,12 @@ from tfbdl.errors import DataError, OptionsError
 
 from . import fixed_lag, particle_recursion
 from .compiled import call
+from .controls import matched
 from .densities import GaussianDensities, GeneralDensities
 from .gaussian_recursion import Noises
 from .nonlinear_model import NonlinearModel
 from .particle_recursion import Cloud, Moments, Settings
-from .sequences import arrange, by_sequence, observed, prolonged
+from .sequences import at_steps, by_sequence, following, observed, prolonged
 from .state_space import StateSpaceFilter
 from .states import Forecast, Particles, ParticleStates, SmoothedStates
 
@@ -134,13 +135,14 @@ class ParticleFilter(StateSpaceFilter):
         Args:
             y: Observations ``[T, m]``, ``[n, T, m]`` or a list of ``[T_i, m]``; NaN where one is
                 missing.
-            u: Control inputs, ``[T, u]``, or ``[n, T, u]`` for each sequence its own.
+            u: Control inputs, ``[T, u]``; or for each sequence its own, ``[n, T, u]`` or a list of
+                ``[T_i, u]``.
             seed: Of the draws.
 
         Raises:
             DataError: If shapes do not fit, or no particle is where an observation can be.
         """
-        values, single = arrange(y, self.observation_dim)
+        values, single, _, u = matched(y, u, self.observation_dim)
         found, _ = self._run(values, u, seed)
         return ParticleStates(
             means=by_sequence(found.means),
@@ -158,7 +160,7 @@ class ParticleFilter(StateSpaceFilter):
         Args:
             y, u, seed: As ``filter``.
         """
-        values, single = arrange(y, self.observation_dim)
+        values, single, _, u = matched(y, u, self.observation_dim)
         return _as_arrays(self._kept(values, u, seed)[1]).of(single)
 
     def log_prob(self, y: Any, u: Any = None, seed: int = 0) -> Any:
@@ -167,7 +169,7 @@ class ParticleFilter(StateSpaceFilter):
         Args:
             y, u, seed: As ``filter``.
         """
-        values, single = arrange(y, self.observation_dim)
+        values, single, _, u = matched(y, u, self.observation_dim)
         total = self._run(values, u, seed)[0].increments.numpy().sum(axis=0)
         return float(total[0]) if single else total
 
@@ -196,7 +198,7 @@ class ParticleFilter(StateSpaceFilter):
                 needs its density.
         """
         check_choice("method", method, get_args(Smoother))
-        values, single = arrange(y, self.observation_dim)
+        values, single, _, u = matched(y, u, self.observation_dim)
         if method == "fixed_lag":
             check_whole("lag", lag)
             moments, cloud = self._kept(values, u, seed)
@@ -227,17 +229,19 @@ class ParticleFilter(StateSpaceFilter):
             OptionsError: If ``steps`` is no positive integer.
         """
         check_whole("steps", steps)
-        values, single = arrange(y, self.observation_dim)
-        longer = prolonged(values, steps)
+        values, single, ends, u = matched(y, u, self.observation_dim, steps)
+        longer, start = prolonged(values, steps), int(ends.min())
         moments, cloud = self._kept(longer, u, seed)
-        start, inputs = values.shape[1], self._inputs(len(values), longer.shape[1], u)
+        inputs = self._inputs(len(values), longer.shape[1], u)
         expect = particle_recursion.expect
         seen = call(expect, (self._settings.densities, start), cloud, *inputs)
+        parts = (moments.means[start:], moments.covariances[start:], *seen)
+        index = following(ends - start, steps)
         return Forecast(
-            means=by_sequence(moments.means[start:]),
-            covariances=by_sequence(moments.covariances[start:]),
-            observation_means=by_sequence(seen[0]),
-            observation_covariances=by_sequence(seen[1]),
+            **{
+                name: at_steps(by_sequence(part), index)
+                for name, part in zip(Forecast.__dataclass_fields__, parts, strict=True)
+            }
         ).of(single)
 
     def _simulate(self, T: int, n: int, seed: int, u: Any) -> tuple[tf.Tensor, tf.Tensor]:

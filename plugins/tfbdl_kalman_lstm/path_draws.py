@@ -18,7 +18,7 @@ def simulate(system: System, steps: int, count: int, key: tf.Tensor) -> tuple[tf
     moves = random.normal((steps, count, size), random.fold_in(key, "process"), dtype)
     noise = random.normal((steps, count, seen_size), random.fold_in(key, "observation"), dtype)
     first = system.m0 + apply(root(system.P0)[tf.newaxis], moves[0])
-    pushes = apply(root(over_time(system.Q, steps)), moves[1:]) if steps > 1 else moves[1:]
+    pushes = apply(root(over_time(system.Q, steps - 1)), moves[1:]) if steps > 1 else moves[1:]
     everywhere = tf.zeros((steps, 1, 1), dtype)
     A = over_time(system.A, steps) + everywhere[..., tf.newaxis]
     offset = offset_over_time(system.offset, steps) + everywhere

@@ -10,9 +10,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from .sequential import Filtered
 from .system import System, apply, congruence, over_time, symmetric
+
+LEAST = 4e-15
+"""For each row of a matrix of units, what rounding may leave of an eigenvalue that is 0."""
 
 
 class Smoothed(NamedTuple):
@@ -43,13 +47,14 @@ class Backward(NamedTuple):
     covariances: tf.Tensor
 
 
-def backward(system: System, filtered: Filtered) -> Backward:
+def backward(system: System, filtered: Filtered, *, in_parallel: bool = False) -> Backward:
     """The distribution of each state but the last given its successor and ``y_1..t``."""
     count = filtered.means.shape[0] - 1
     A, Q = (over_time(matrix, count) for matrix in (system.A, system.Q))
     now, ahead = filtered.covariances[:-1], filtered.predicted_covariances[1:]
     cross = tf.matmul(A, now)  # Cov[x_t+1, x_t | y_1..t]
-    gains = tf.linalg.matrix_transpose(tf.matmul(pseudo_inverse(ahead), cross))  # (S 8.6)
+    inverse = _inverse(ahead, filtered.predicted_covariances, in_parallel)
+    gains = tf.linalg.matrix_transpose(tf.matmul(inverse, cross))  # (S 8.6)
     kept = tf.eye(A.shape[-1], dtype=A.dtype) - tf.matmul(gains, A)
     # P - G P_ahead G', as a sum of squares
     covariances = symmetric(congruence(kept, now) + congruence(gains, Q))
@@ -82,9 +87,37 @@ def lag_one(gains: tf.Tensor, covariances: tf.Tensor) -> tf.Tensor:
     return tf.matmul(covariances[1:], gains, transpose_b=True)
 
 
-def pseudo_inverse(covariance: tf.Tensor) -> tf.Tensor:
-    """The inverse on the span of a covariance, which may be singular."""
+def _inverse(ahead: tf.Tensor, predicted: tf.Tensor, in_parallel: bool) -> tf.Tensor:
+    """The inverse of predictions on their span, without what rounding left of wider ones.
+
+    A direction that is known for certain keeps some variance, of the size of the rounding of the
+    covariances so far. Where it is inverted, errors grow from step to step backwards.
+
+    Args:
+        ahead: Of the steps after the first, ``[T - 1, ..., s, d, d]``.
+        predicted: Of all steps, ``[T, ..., s, d, d]``.
+        in_parallel: Look for the widest in log T steps rather than T.
+    """
+    variances = tf.linalg.diag_part(predicted)
+    if in_parallel:
+        widest = tfp.math.scan_associative(tf.maximum, variances, axis=0)[1:]
+    else:
+        widest = tf.scan(tf.maximum, variances, parallel_iterations=1)[1:]
+    unit = tf.sqrt(tf.where(widest > 0.0, widest, tf.ones_like(widest)))
+    scale = unit[..., :, tf.newaxis] * unit[..., tf.newaxis, :]  # states may have any units
+    return pseudo_inverse(ahead / scale, LEAST * ahead.shape[-1]) / scale
+
+
+def pseudo_inverse(covariance: tf.Tensor, least: float | None = None) -> tf.Tensor:
+    """The inverse on the span of a covariance, which may be singular.
+
+    Args:
+        covariance: ``[..., d, d]``.
+        least: Eigenvalues that are not above it count as 0; None: those that are rounding beside
+            the largest.
+    """
     values, vectors = tf.linalg.eigh(symmetric(covariance))
-    least = values[..., -1:] * values.dtype.as_numpy_dtype(4e-16) * values.shape[-1]
+    if least is None:
+        least = values[..., -1:] * values.dtype.as_numpy_dtype(4e-16) * values.shape[-1]
     inverse = tf.where(values > least, tf.math.reciprocal_no_nan(values), tf.zeros_like(values))
     return tf.matmul(vectors * inverse[..., tf.newaxis, :], vectors, transpose_b=True)

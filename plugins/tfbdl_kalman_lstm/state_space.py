@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from tfbdl.config import check_whole
 
-from .sequences import arrange, by_sequence
+from .controls import matched
+from .sequences import by_sequence
 
 
 class StateSpaceFilter:
@@ -58,7 +59,7 @@ class StateSpaceFilter:
             OptionsError: If n is no positive integer.
         """
         check_whole("n", n)
-        values, single = arrange(y, self.observation_dim)
+        values, single, _, u = matched(y, u, self.observation_dim)
         paths = self._draw_paths(values, int(n), seed, u)
         return paths[:, 0] if single else paths
 

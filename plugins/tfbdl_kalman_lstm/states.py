@@ -50,6 +50,24 @@ class FilteredStates(_Arrays):
 
 
 @dataclass(frozen=True, kw_only=True)
+class LearnedStates(FilteredStates):
+    """What a filter with learned noise finds; see FilteredStates.
+
+    Of random weights all means, covariances and gains are of the draws with equal weights: those
+    that the training data give. ``increments`` are of the same mixture, whose parts count by how
+    well they have foreseen the sequence so far, so that they add up to ``log p(y)``.
+
+    Attributes:
+        observation_means: ``H`` times the predicted means, ``[n, T, m]``.
+        observation_covariances: ``S_t = H P_t|t-1 H' + R_t``, ``[n, T, m, m]``; with
+            ``observation_means`` what ``evaluation.nis`` takes.
+    """
+
+    observation_means: np.ndarray
+    observation_covariances: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
 class SmoothedStates(_Arrays):
     """States given all that was observed.
 

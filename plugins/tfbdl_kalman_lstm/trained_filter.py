@@ -234,6 +234,31 @@ class TrainedFilter(TrainableModel):
         seen = tf.cast(~tf.math.is_nan(y), self.dtype)
         return tf.where(seen > 0, y, 0.0), seen
 
+    def observation(self, y_t: Any, batch: int | None) -> tuple[tf.Tensor, tf.Tensor]:
+        """One observation of each sequence without NaN, and 1 where one was seen, ``[n, m]`` each.
+
+        Args:
+            y_t: ``[n, m]``, NaN where an element is missing.
+            batch: n; None where a graph does not know it.
+
+        Raises:
+            DataError: If ``y_t`` has another shape, or is infinite and not part of a graph.
+        """
+        y = tf.convert_to_tensor(y_t)
+        size = self.observation_dim
+        if y.shape.rank != 2 or y.shape[1] != size or batch not in (None, y.shape[0]):
+            raise DataError(
+                f"step takes one observation of each sequence, [{batch or 'batch'}, {size}]. "
+                f"Received: shape {list(y.shape)}."
+            )
+        if tf.executing_eagerly() and np.isinf(y.numpy()).any():
+            raise DataError(
+                "step takes observations that are finite, or NaN where one is missing. "
+                "Received: Inf."
+            )
+        y, seen = self.masked(y[:, tf.newaxis])
+        return y[:, 0], seen[:, 0]
+
     def sequences(self, y: Any) -> tuple[tf.Tensor, bool]:
         """What a query was given as ``[n, T, m]``, and whether it was one sequence alone.
 
@@ -262,6 +287,8 @@ class TrainedFilter(TrainableModel):
         info: Any = data.info
         self.refuse_weights({"sample_weight": data.sample_weight})
         check_shape(f"Observations {what}", info.x_shape, self.observation_dim, "m")
+        if data.stream is None:
+            check_seen(np.asarray(data.x))
         if info.y_shape is None:
             if self.objective_name == "squared":
                 raise DataError(
@@ -329,6 +356,22 @@ def padded(values: Any) -> Any:
     if isinstance(values, list) and len({np.shape(part) for part in values}) > 1:
         return arrange(values, None, "Sequences")[0]
     return values
+
+
+def check_seen(values: np.ndarray) -> None:
+    """Refuse sequences ``[n, T, ...]`` of which nothing is known.
+
+    Raises:
+        DataError: If they have no steps, or one has no observation at all.
+    """
+    empty = np.flatnonzero(np.isnan(values).all(axis=tuple(range(1, values.ndim))))
+    if empty.size:
+        received = (
+            f"all of sequence {empty[0]} are missing (NaN)"
+            if values.shape[1]
+            else "sequences of 0 steps"
+        )
+        raise DataError(f"Each sequence needs an observation. Received: {received}.")
 
 
 def check_shape(what: str, shape: Any, size: int, letter: str) -> None:

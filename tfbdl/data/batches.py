@@ -62,15 +62,17 @@ def epochs_of_batches(
         num_rows: Rows of each.
         batch_size: At least 1; the last batch of an epoch may be smaller.
         seed: Of the order.
-        shuffle: Whether to draw an order; otherwise the rows come as they stand.
+        shuffle: Whether to draw an order; otherwise, and where one batch holds all rows, they come
+            as they stand: rows may be the steps of a sequence.
         start_epoch: The first epoch.
         skip: Batches of it to leave out.
         repeat: Whether to go on for ever.
     """
     full = num_rows // batch_size * batch_size
+    mixed = shuffle and batch_size < num_rows
 
     def order(epoch: tf.Tensor) -> tf.Tensor:
-        return permutation(num_rows, seed, epoch) if shuffle else tf.range(num_rows, dtype="int64")
+        return permutation(num_rows, seed, epoch) if mixed else tf.range(num_rows, dtype="int64")
 
     def cut(indices: tf.Tensor) -> tf.data.Dataset:
         rest = tf.data.Dataset.from_tensors(indices[full:])

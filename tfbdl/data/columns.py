@@ -203,7 +203,8 @@ def _ragged(value: Any, what: str, error: Exception) -> str:
         sizes = sorted({len(row) if hasattr(row, "__len__") else 0 for row in value})
         if len(sizes) > 1:
             return (
-                f"{what} has rows of different lengths. Expected one length: pad the rows. "
+                f"{what} has rows of different lengths. Expected one length: pad the rows, with "
+                "NaN where the model takes missing values. "
                 f"Received: lengths {sizes[0]} to {sizes[-1]}."
             )
     return f"{what} cannot be read as an array: {error}"

@@ -68,7 +68,7 @@ class Dataset:
         Args:
             batch_size: At least 1.
             seed: From 0 to 2**63 - 1.
-            shuffle: Whether to draw a new order for each epoch.
+            shuffle: Whether to draw a new order for each epoch; a batch of all rows keeps theirs.
             start_epoch: The first epoch, from 0.
             skip: Batches of it to leave out.
             repeat: Whether to go on for ever; otherwise one epoch.
