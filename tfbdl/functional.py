@@ -260,11 +260,18 @@ def state_variables(model: keras.Model) -> list[keras.Variable]:
 
 
 def is_vectorizable(net: keras.Model | None) -> bool:
-    """Whether all layers of ``net`` run fast under ``tf.vectorized_map`` over draws."""
+    """Whether all layers of ``net`` run fast under ``tf.vectorized_map`` over draws.
+
+    A layer of a plugin says so itself: ``is_vectorizable = True``.
+    """
     if net is None:  # a model that is no net: linear in its parameters
         return True
     nested = (keras.Sequential, keras.src.models.Functional)
-    return all(isinstance(layer, (*VECTORIZABLE, *nested)) for layer in layers_of(net))
+    kinds = (*VECTORIZABLE, *nested)
+    return all(
+        isinstance(layer, kinds) or getattr(layer, "is_vectorizable", False)
+        for layer in layers_of(net)
+    )
 
 
 def activation_size(net: keras.Model | None) -> int:

@@ -7,7 +7,7 @@ from ``$TFBDL_DATA/mnist.npz`` or by Keras' download.
   SGHMC and its noise; ``BAYESIAN_GAN_SEEDS`` says how many seeds (default 3).
 - ``cost``: an iteration of ten generators in one graph beside ten models, and of SGHMC beside Adam.
 - ``mnist_semi_supervised``: MNIST with 100 labels; ``SEMI_SUPERVISED_SEEDS`` (default 3) and
-  ``SEMI_SUPERVISED_STEPS`` (default 6000).
+  ``SEMI_SUPERVISED_STEPS`` (default 4800).
 - ``latent_identity``, ``latent_process``, ``latent_net``: learned mixtures as the noise's prior.
 - ``info_gan_mnist``: whether the code of an InfoGAN finds the digits. ``INFO_GAN_SECONDS`` is the
   processor time of each net (default 1200), ``INFO_GAN_SEEDS`` how many seeds (default 3).

@@ -179,8 +179,10 @@ class Adversarial(TrainableModel):
             noise = self.noise(n, random.fold_in(key, "noise"))
             found = self.judge(self.generator(noise.inputs, training=True), True)
             loss = self.generator_loss(found, noise, n)
-            rows = tf.cast(tf.maximum(self.num_data_seen.value, 1), loss.dtype)
-            full = loss - self.latent_prior.log_hyperprior() / rows
+            full = loss
+            if self.latent_prior.has_hyperprior:
+                rows = tf.cast(self.num_data_seen.value, loss.dtype)
+                full = loss - self.latent_prior.log_hyperprior() / rows
             scaled = player.scale_loss(_shared(full, self.generator))
         apply_gradients(player, tape, scaled, self.generator_variables())
         return loss

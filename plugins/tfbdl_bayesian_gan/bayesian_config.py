@@ -47,13 +47,19 @@ class RecipeOptions(Config):
         description="How often each labelled row counts in the discriminators' posterior: 1 as in "
         "the paper's eq. 8; rows over labelled rows gives labels the weight of all data.",
     )
+    generator_objective: Literal["log_posterior", "feature_matching"] = Field(
+        "log_posterior",
+        description="What generators are drawn from: the posterior of the paper's eq. 1, or that "
+        "with the distance of mean features in place of log D.",
+    )
     noise_sets: int = Field(
         1, ge=1, description="Sets of noise z over which a log posterior is marginalised."
     )
     marginal: Literal["algorithm", "log_mean_exp"] = Field(
         "algorithm",
-        description="Over sets and the other side's nets: the mean of the logs, as the paper's "
-        "Algorithm 1, or the log of the mean, as its eq. 3 and 4.",
+        description="Over sets, and of generators over discriminators: the mean of the logs, as "
+        "the paper's Algorithm 1, or the log of the mean, as its eq. 3 and 4. Discriminators see "
+        "the rows of all generators as one mixture.",
     )
 
 
@@ -75,6 +81,20 @@ class BayesianGANOptions(RecipeOptions):
     )
     output: Literal["linear", "tanh", "sigmoid"] = Field(
         "linear", description="Of the generators; linear is in units of the data."
+    )
+    generator_standardization: bool = Field(
+        False,
+        description="Of mlp: hidden units of generators have mean 0 and deviation 1 over the rows "
+        "that are made together.",
+    )
+    discriminator_noise: float = Field(
+        0.0,
+        ge=0,
+        description="Of mlp: standard deviation of the noise on the discriminators' hidden units "
+        "in training, and 0.6 of it on rows; none in predictions.",
+    )
+    weight_normalization: bool = Field(
+        False, description="Of mlp: hidden weights of discriminators are directions and lengths."
     )
     semi_supervised: bool = Field(
         False, description="Discriminators learn the classes of labelled rows too."

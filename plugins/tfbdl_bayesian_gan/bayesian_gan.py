@@ -45,6 +45,8 @@ class BayesianGAN(Trained):
             None: made from the arguments below. One with ``trainable = False`` stays as it is. The
             discriminator gives a logit, or ``num_classes + 1``, class 0 that of generated rows.
         architecture, hidden, filters, output: Of nets that are made; see BayesianGANOptions.
+        generator_standardization, discriminator_noise, weight_normalization: Of nets that are made,
+            of architecture mlp; see BayesianGANOptions.
         num_classes: K of semi-supervised learning; 0: none.
         labelled: So many rows, of each class alike, keep the labels that ``fit`` is given, drawn
             from the seed; None: all.
@@ -88,6 +90,9 @@ class BayesianGAN(Trained):
         hidden: Sequence[int] = (1000,),
         filters: Sequence[int] = (32, 64),
         output: str = "linear",
+        generator_standardization: bool = False,
+        discriminator_noise: float = 0.0,
+        weight_normalization: bool = False,
         num_classes: int = 0,
         labelled: int | None = None,
         prior: str | Prior = "normal",
@@ -110,7 +115,8 @@ class BayesianGAN(Trained):
         for role, value in (("generators", generators), ("discriminators", discriminators),
                             ("latent_dim", latent_dim)):  # fmt: skip
             check_whole(role, value)
-        self.num_classes, self.labelled = num_classes, labelled
+        self.num_classes = num_classes
+        self.labelled = None if labelled is None else check_whole("labelled", labelled)
         if num_classes and num_classes < 2:
             raise OptionsError(f"num_classes must be 0, or at least 2. Received: {num_classes}.")
         self.latent_dim, self.latents = latent_dim, latents.make(latent_prior, latent_dim)
@@ -124,23 +130,30 @@ class BayesianGAN(Trained):
         self.location, self.scale = _moments(location, scale, self.data_shape)
         self.architecture, self.hidden = architecture, tuple(hidden)
         self.filters, self.output_name = tuple(filters), output
+        self.generator_standardization = generator_standardization
+        self.discriminator_noise = discriminator_noise
+        self.weight_normalization = weight_normalization
         self.given = Given(generator, discriminator)
         self.nets = self._made_nets(generator, discriminator, generators, discriminators)
         self.chain = ChainWeights(self, self.nets, int(read(self.rng_seed).numpy()))
         self.kept = KeptSamples(self, self.chain.shapes, self.options.samples)
+        self.num_data_seen = self.add_state("num_data_seen", np.int64(0))
         self.built = True
 
     def _made_nets(self, generator: Any, discriminator: Any, made: int, judges: int) -> Nets:
-        shapes = {"hidden": self.hidden, "filters": self.filters}
+        shapes: dict[str, Any] = {"hidden": self.hidden, "filters": self.filters}
         if generator is None:
             generator = bayesian_nets.generator(
                 self.architecture, self.latent_dim, self.data_shape,
-                output=self.output_name, **shapes,
+                output=self.output_name,
+                batch_standardization=self.generator_standardization, **shapes,
             )  # fmt: skip
         if discriminator is None:
             discriminator = bayesian_nets.discriminator(
-                self.architecture, self.data_shape, num_classes=self.num_classes, **shapes
-            )
+                self.architecture, self.data_shape, num_classes=self.num_classes,
+                noise=self.discriminator_noise,
+                weight_normalization=self.weight_normalization, **shapes,
+            )  # fmt: skip
         nets = Nets(
             StackedNet(generator, made, "generator"),
             StackedNet(discriminator, judges, "discriminator"),
@@ -201,6 +214,9 @@ class BayesianGAN(Trained):
             "hidden": list(self.hidden),
             "filters": list(self.filters),
             "output": self.output_name,
+            "generator_standardization": self.generator_standardization,
+            "discriminator_noise": self.discriminator_noise,
+            "weight_normalization": self.weight_normalization,
             "num_classes": self.num_classes,
             "labelled": self.labelled,
             "prior": distributions.name_of(self.prior),

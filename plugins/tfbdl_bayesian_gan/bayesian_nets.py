@@ -22,6 +22,7 @@ def generator(
     hidden: Sequence[int],
     filters: Sequence[int],
     output: str,
+    batch_standardization: bool = False,
 ) -> keras.Model:
     """A net from noise to rows.
 
@@ -32,16 +33,21 @@ def generator(
         hidden: Units of the hidden layers of mlp.
         filters: Of the discriminator's convolutions, in its order.
         output: Activation of the last layer.
+        batch_standardization: Of the hidden layers of mlp.
 
     Raises:
         OptionsError: If there is no such architecture, or rows are no images for conv.
     """
     check_choice("architecture", architecture, ARCHITECTURES)
     if architecture == "conv":
+        if batch_standardization:
+            raise _of_dense_nets("generator_standardization")
         return builders.conv_generator(
             latent_dim, data_shape, filters, output, batch_normalization=False
         )
-    return builders.mlp_generator(latent_dim, data_shape, hidden, output)
+    return builders.mlp_generator(
+        latent_dim, data_shape, hidden, output, batch_standardization=batch_standardization
+    )
 
 
 def discriminator(
@@ -51,16 +57,28 @@ def discriminator(
     hidden: Sequence[int],
     filters: Sequence[int],
     num_classes: int = 0,
+    noise: float = 0.0,
+    weight_normalization: bool = False,
+    slope: float = builders.SLOPE,
 ) -> keras.Model:
     """A net from rows to a logit, or to ``num_classes + 1`` of them, the first for generated rows.
 
-    Arguments and errors are those of ``generator``.
+    Arguments and errors are those of ``generator``; ``noise``, ``weight_normalization``
+    and ``slope`` are of dense nets alone (see ``builders.mlp_discriminator``).
     """
     check_choice("architecture", architecture, ARCHITECTURES)
     if architecture == "conv":
+        if noise or weight_normalization:
+            raise _of_dense_nets("discriminator_noise" if noise else "weight_normalization")
         net = builders.conv_discriminator(data_shape, filters, batch_normalization=False)
     else:
-        net = builders.mlp_discriminator(data_shape, tuple(reversed(hidden)))
+        net = builders.mlp_discriminator(
+            data_shape,
+            tuple(reversed(hidden)),
+            noise=noise,
+            weight_normalization=weight_normalization,
+            slope=slope,
+        )
     if not num_classes:
         return net
     features = net.layers[-1].input
@@ -85,3 +103,9 @@ def check(role: str, net: keras.Model, takes: tuple[int, ...], gives: tuple[int,
             f"The {role} must take rows {list(takes)} and give {list(gives)}. Received: one that "
             f"takes {list(shapes[0])} and gives {list(shapes[1])}."
         )
+
+
+def _of_dense_nets(option: str) -> OptionsError:
+    return OptionsError(
+        f"{option} is of dense nets. Expected: architecture='mlp'. Received: 'conv'."
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 from typing import Any
 
@@ -13,6 +14,7 @@ from tfbdl.errors import ModelError, OptionsError
 from tfbdl.trainable import TrainableModel
 
 from . import semi_supervised
+from .bayesian_config import RecipeOptions
 from .chain_weights import ChainWeights, Nets
 from .chains import KeptSamples
 from .latents import LatentPrior
@@ -40,6 +42,7 @@ class Queries(TrainableModel):
     scale: np.ndarray
     num_classes: int
     nets: Nets
+    options: RecipeOptions
     chain: ChainWeights
 
     def predict(self, x: Any, batch_size: int | None = None, **kwargs: Any) -> np.ndarray:
@@ -117,13 +120,14 @@ class Queries(TrainableModel):
 
     def _generated(self, params: Tensors, n: int, key: tf.Tensor) -> np.ndarray:
         """``[J_g, n, *data_shape]``, in units of the data."""
-        count = self.nets.generators.count
+        count, blocks = self.nets.generators.count, max(1, math.ceil(n / BLOCK))
+        # Rows made together may depend on each other: no block is smaller than in training.
+        size = max(math.ceil(n / blocks), self.options.batch_size)
         parts = []
-        for start in range(0, n, BLOCK):
-            size = min(BLOCK, n - start)
-            z = self.latents.sample(count * size, random.fold_in(key, start))
+        for block in range(blocks):
+            z = self.latents.sample(count * size, random.fold_in(key, block))
             parts.append(self._generate(params, tf.reshape(z, (count, size, -1))).numpy())
-        rows: np.ndarray = np.concatenate(parts, axis=1)
+        rows: np.ndarray = np.concatenate(parts, axis=1)[:, :n]
         return rows * self.scale + self.location
 
     def _states(self, role: str) -> list[Tensors]:

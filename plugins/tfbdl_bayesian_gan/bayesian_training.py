@@ -31,6 +31,7 @@ class Trained(Queries):
         prior: Of the weights.
         data_shape: Of a row.
         labelled: How many rows keep their labels; None: all.
+        num_data_seen: Rows of training; 0 before ``fit``.
     """
 
     objective = "the negative log posterior of its weights"
@@ -41,6 +42,7 @@ class Trained(Queries):
     prior: Prior
     data_shape: tuple[int, ...]
     labelled: int | None
+    num_data_seen: keras.Variable
 
     @property
     def default_steps(self) -> int:
@@ -95,9 +97,10 @@ class Trained(Queries):
             **kwargs: Refused.
 
         Returns:
-            With ``generator_loss`` and ``discriminator_loss`` (mean ``-log D(G(z))`` and
-            ``-log D(x) - log(1 - D(G(z)))``), ``real_probability``, ``fake_probability`` (mean D
-            of rows of the data and of generated ones), and ``loss``, the sum of the first two.
+            With ``generator_loss`` and ``discriminator_loss`` (mean ``-log D(G(z))``, or the
+            distance of matched features, and ``-log D(x) - log(1 - D(G(z)))``),
+            ``real_probability``, ``fake_probability`` (mean D of rows of the data and of generated
+            ones), and ``loss``, the sum of the first two.
 
         Raises:
             DataError: If the rows do not suit the model, have weights, or labels are missing.
@@ -133,25 +136,34 @@ class Trained(Queries):
         return self._judged(self.chain.params("discriminator"), inputs)
 
     def batch_loss(self, x: Any, training: bool) -> tf.Tensor:
-        """``-log posterior / n`` of the present weights, all sides added, at rows ``x`` alone."""
+        """``-log posterior / N`` of the present weights, all sides added, as rows ``x`` tell it.
+
+        N are the rows of training; before the first ``fit`` those of ``x``.
+        """
         x = self._inward(tf.convert_to_tensor(x, "float32"))
-        n = int(x.shape[0] or 1)
-        recipe = self.recipe(self.options, n)
+        rows, seen = tf.shape(x)[0], read(self.num_data_seen)
+        n = tf.cast(tf.where(seen > 0, seen, tf.cast(rows, seen.dtype)), "float32")
+        recipe = self.recipe(self.options, n, minibatches=False)
         g, d = (self.chain.params(role) for role in ("generator", "discriminator"))
         key = self.noise_key(training, "evaluation")
-        made = recipe.of_generators(g, d, key)[0]
+        made = recipe.of_generators(g, d, Rows(x), key)[0]
         judged = recipe.of_discriminators(d, g, Rows(x), key)[0]
         return -(tf.reduce_mean(made) + tf.reduce_mean(judged)) / n
 
     # -- training --------------------------------------------------------------------------------
 
     def recipe(
-        self, options: RecipeOptions, num_data: int, num_labelled: int = 0, seed: int = 0
+        self,
+        options: RecipeOptions,
+        num_data: Any,
+        num_labelled: int = 0,
+        seed: int = 0,
+        minibatches: bool = True,
     ) -> Recipe:
         """The compiled iterations for data of so many rows."""
         return Recipe(
             *self.nets, self.latents, self.prior, options,
-            num_data=num_data, num_labelled=num_labelled, seed=seed,
+            num_data=num_data, num_labelled=num_labelled, seed=seed, minibatches=minibatches,
             jit_compile=all(layer.supports_jit for layer in functional.layers_of(self)),
         )  # fmt: skip
 

@@ -14,9 +14,15 @@ import keras
 
 from tfbdl.errors import OptionsError
 
+from .batch_standardization import BatchStandardization
+from .row_noise import RowNoise
+from .weight_normalization import NormalizedDense
+
 layers = keras.layers
 KERNEL, STRIDE = 4, 2
 SLOPE = 0.2
+INPUT_NOISE = 0.6
+"""Noise on the rows for one of that on hidden units: 0.3 to 0.5 (Salimans et al. 2016)."""
 
 
 def mlp_generator(
@@ -25,6 +31,7 @@ def mlp_generator(
     hidden: Sequence[int] = (256, 256),
     output: str = "linear",
     after: Sequence[keras.Layer] = (),
+    batch_standardization: bool = False,
 ) -> keras.Model:
     """Dense layers from noise to rows.
 
@@ -34,10 +41,12 @@ def mlp_generator(
         hidden: Units of the layers before the last.
         output: Activation of the last layer.
         after: Layers that take its outputs to the units of the data.
+        batch_standardization: Of the hidden layers, by BatchStandardization.
     """
     inputs = h = keras.Input((latent_dim,), name="z")
     for width in hidden:
-        h = layers.LeakyReLU(SLOPE)(layers.Dense(width)(h))
+        h = layers.Dense(width)(h)
+        h = layers.LeakyReLU(SLOPE)(BatchStandardization()(h) if batch_standardization else h)
     h = layers.Dense(math.prod(row_shape), output)(h)
     if len(row_shape) > 1:
         h = layers.Reshape(tuple(row_shape))(h)
@@ -51,6 +60,9 @@ def mlp_discriminator(
     hidden: Sequence[int] = (256, 256),
     code_units: int = 0,
     before: Sequence[keras.Layer] = (),
+    noise: float = 0.0,
+    weight_normalization: bool = False,
+    slope: float = SLOPE,
 ) -> keras.Model:
     """Dense layers from rows to a logit.
 
@@ -60,13 +72,20 @@ def mlp_discriminator(
         code_units: If not 0, the net has a second output of so many units: Q of InfoGAN, which
             shares all layers but its own two.
         before: Layers that prepare the rows.
+        noise: Standard deviation of the noise on hidden units in a BayesianGAN's training, and on
+            the rows ``INPUT_NOISE`` of it.
+        weight_normalization: Hidden layers are NormalizedDense.
+        slope: Of the leaky ReLU below zero; 0 for ReLU.
     """
     inputs = h = keras.Input(tuple(row_shape), name="x")
     for layer in before:
         h = layer(h)
     h = layers.Flatten()(h) if len(row_shape) > 1 else h
-    for width in hidden:
-        h = layers.LeakyReLU(SLOPE)(layers.Dense(width)(h))
+    h = RowNoise(INPUT_NOISE * noise)(h) if noise else h
+    dense = NormalizedDense if weight_normalization else layers.Dense
+    for place, width in enumerate(hidden, start=1):
+        h = layers.LeakyReLU(slope)(dense(width)(h))
+        h = RowNoise(noise, place)(h) if noise else h
     return _with_heads(inputs, h, code_units, "glorot_uniform")
 
 

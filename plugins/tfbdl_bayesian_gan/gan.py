@@ -12,7 +12,8 @@ import tensorflow as tf
 from tfbdl import functional
 from tfbdl.config import check_whole
 from tfbdl.data import Dataset
-from tfbdl.errors import ModelError, OptionsError
+from tfbdl.errors import DataError, ModelError, OptionsError
+from tfbdl.inference.rows import set_num_data
 
 from . import copies, latents, objectives
 from .adversarial import Adversarial, Noise, Verdict
@@ -55,7 +56,10 @@ class GAN(Queries, Adversarial):
         clip: Largest size of a critic's weight (``wasserstein``).
         penalty: Weight of the gradient penalty (``wasserstein_gp``).
         learning_rates: Of generator and discriminator; None: that of the optimizer.
-        seed: Of the noise; None: drawn from Python's ``random``.
+        num_data: Training rows, which weigh what a learned prior's parameters have as a prior; by
+            default counted by ``fit``.
+        seed: Of the noise, and of a learned prior's start unless ``latent_options`` say another;
+            None: drawn from Python's ``random``.
         name: Of the model.
 
     Raises:
@@ -105,6 +109,7 @@ class GAN(Queries, Adversarial):
         clip: float = 0.01,
         penalty: float = 10.0,
         learning_rates: tuple[float | None, float | None] = (None, None),
+        num_data: int | None = None,
         seed: int | None = None,
         name: str | None = None,
         **kwargs: Any,
@@ -114,7 +119,10 @@ class GAN(Queries, Adversarial):
         self.generator, self.discriminator = generator, discriminator
         self.latent_dim = check_whole("latent_dim", latent_dim)
         self.latent_options = dict(latent_options or {})
-        self.latent_prior = latents.make(latent_prior, self.latent_dim, **self.latent_options)
+        learned = isinstance(latent_prior, str) and latent_prior != "uniform"
+        start = {"seed": int(self.rng_seed.numpy())} if learned else {}
+        given = {**start, **self.latent_options}
+        self.latent_prior = latents.make(latent_prior, self.latent_dim, **given)
         steps = (
             self.game.discriminator_steps if discriminator_steps is None else discriminator_steps
         )
@@ -122,7 +130,8 @@ class GAN(Queries, Adversarial):
         self.label_smoothing, self.clip = float(label_smoothing), float(clip)
         self.penalty, self.learning_rates = float(penalty), tuple(learning_rates)
         self._check_options()
-        self.num_data_seen = self.add_state("num_data_seen", np.int64(0))
+        self.given_num_data = None if num_data is None else check_whole("num_data", num_data)
+        self.num_data_seen = self.add_state("num_data_seen", np.int64(num_data or 0))
         self.figures = {n: keras.metrics.Mean(name=n) for n in self.figure_names()}
         self.row_shape = self._check_nets()
         self.built = True
@@ -213,9 +222,40 @@ class GAN(Queries, Adversarial):
         check_shape(x, self.row_shape, what)
         check_range(x, self.generator, what)
 
+    @property
+    def num_data(self) -> int | None:
+        """Training rows, as given or as ``fit`` counted them; None where they are not known."""
+        return int(self.num_data_seen.numpy()) or None
+
+    @num_data.setter
+    def num_data(self, rows: int) -> None:
+        self.num_data_seen.assign(rows)
+
+    def train_on_batch(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """As in Keras; the rows are not checked.
+
+        Raises:
+            DataError: If a prior's prior is weighted by a number of rows that nobody knows.
+        """
+        self._check_count()
+        return super().train_on_batch(x, *args, **kwargs)
+
+    def _check_count(self) -> None:
+        if self.latent_prior.has_hyperprior and self.num_data is None:
+            raise DataError(
+                "The number of training rows is not known, and the prior of what is learned of "
+                f"p(z) is weighted by it. Give {type(self).__name__}(..., num_data=N), or fit "
+                "rows that can be counted."
+            )
+
     def on_fit(self, data: Dataset) -> None:
-        """Count the rows; of a stream the first batch stands for all."""
-        self.num_data_seen.assign(data.num_rows or 0)
+        """Count the rows; of a stream the first batch stands for all.
+
+        Raises:
+            DataError: As ``train_on_batch``; and if a stream's rows do not suit.
+        """
+        set_num_data(self, data.num_rows)
+        self._check_count()
         if data.stream is not None:
             first = next(iter(data.stream))
             self.check_rows((first[0] if isinstance(first, tuple) else first).numpy())
@@ -241,7 +281,10 @@ class GAN(Queries, Adversarial):
         prior = self.latent_prior.get_config()
         own["latent_prior"] = prior.pop("prior")
         prior.pop("latent_dim")
-        return {**own, "latent_options": prior, "objective": self.loss_name}
+        if "seed" not in self.latent_options:
+            prior.pop("seed", None)  # the model's
+        given = {"num_data": self.given_num_data, "objective": self.loss_name}
+        return {**own, **given, "latent_options": prior}
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments as plain values."""

@@ -48,10 +48,15 @@ def keep_some(y: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
         seed: Of the choice.
 
     Raises:
-        DataError: If a class has too few rows.
+        DataError: If a class has too few rows, or not every class can keep one.
     """
     rng = np.random.default_rng(seed)
     classes = np.unique(y[y >= 0])
+    if count < len(classes):
+        raise DataError(
+            f"Every class keeps labels. Expected: at least {len(classes)} rows, one of each "
+            f"class. Received: {count}."
+        )
     kept = np.full(len(y), UNKNOWN, "int32")
     for i, label in enumerate(classes):
         rows = np.flatnonzero(y == label)

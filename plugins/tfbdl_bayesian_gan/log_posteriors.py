@@ -45,6 +45,31 @@ def of_generator(log_reals: tf.Tensor, log_prior: tf.Tensor, num_data: float) ->
     return num_data * tf.reduce_mean(log_reals, axis=-1) + log_prior  # (1)
 
 
+def of_matched_features(
+    reals: tf.Tensor, fakes: tf.Tensor, log_prior: tf.Tensor, num_data: float
+) -> tf.Tensor:
+    r"""The log of a pseudo-posterior of a generator: it should give the features of the data.
+
+    .. math:: -\frac{N}{F} \| \bar f(x) - \bar f(G(z)) \|^2 + \log p(\theta_g | \alpha_g)
+
+    A minibatch's means make the square larger by their variance.
+
+    Args:
+        reals: Features of rows of the data, ``[..., n, F]``.
+        fakes: Features of generated rows, ``[..., n', F]``.
+        log_prior: Of the generators' weights, ``[...]`` or what broadcasts against it.
+        num_data: N.
+
+    Returns:
+        ``[...]``, in nats.
+
+    References:
+        Salimans et al. 2016, "Improved Techniques for Training GANs", section 3.1.
+    """
+    apart = tf.reduce_mean(reals, axis=-2) - tf.reduce_mean(fakes, axis=-2)
+    return -num_data * tf.reduce_mean(tf.square(apart), axis=-1) + log_prior
+
+
 def of_discriminator(
     log_reals: tf.Tensor, log_fakes: tf.Tensor, log_prior: tf.Tensor, num_data: float
 ) -> tf.Tensor:

@@ -21,6 +21,7 @@ from tfbdl.inference.sgmcmc import adam, noise_like, sghmc
 from . import log_posteriors, semi_supervised
 from .bayesian_config import RecipeOptions
 from .latents import LatentPrior
+from .row_noise import drawn_from
 from .stacked import StackedNet, Tensors
 
 
@@ -76,10 +77,11 @@ class Recipe:
         latents: The prior of z.
         prior: Of the weights.
         options: See RecipeOptions.
-        num_data: N, the rows that the posterior stands for.
+        num_data: N, the rows that the posterior stands for: a number, or a scalar tensor.
         num_labelled: N_s, those of them whose class is known.
         seed: Of all noise.
         jit_compile: Compile by XLA where both nets are vectorised.
+        minibatches: Draw a minibatch for each log posterior; False: take all rows that are given.
 
     Attributes:
         sampling: The first iteration of SGHMC.
@@ -93,15 +95,17 @@ class Recipe:
         prior: Prior,
         options: RecipeOptions,
         *,
-        num_data: float,
+        num_data: Any,
         num_labelled: float = 0.0,
         seed: int = 0,
         jit_compile: bool = True,
+        minibatches: bool = True,
     ) -> None:
         self.generators, self.discriminators = generators, discriminators
         self.latents, self.prior, self.options = latents, prior, options
-        self.num_data, self.num_labelled = float(num_data), float(num_labelled)
-        self.seed, self.sampling = seed, options.warmup
+        self.num_data = num_data if tf.is_tensor(num_data) else float(num_data)
+        self.num_labelled = float(num_labelled)
+        self.seed, self.sampling, self.minibatches = seed, options.warmup, minibatches
         self.fake_rows = (options.fake_rows or options.batch_size) * options.noise_sets
         nets = (generators, discriminators)
         compiled = jit_compile and all(net.is_vectorized for net in nets)
@@ -118,8 +122,32 @@ class Recipe:
 
     # -- log posteriors --------------------------------------------------------------------------
 
-    def of_generators(self, params: Tensors, others: Tensors, key: tf.Tensor) -> Any:
-        """``log p(theta_g | theta_d)`` of each generator, ``[J_g]``, and its mean ``log D``."""
+    def of_generators(self, params: Tensors, others: Tensors, rows: Rows, key: tf.Tensor) -> Any:
+        """``log p(theta_g | theta_d)`` of each generator, ``[J_g]``, and its mean ``log D``.
+
+        With matched features: of the pseudo-posterior, and less its mean distance.
+        """
+        with drawn_from(random.fold_in(key, "noise of generators")):
+            if self.options.generator_objective == "feature_matching":
+                return self._by_features(params, others, rows, key)
+            return self._by_probability(params, others, key)
+
+    def _by_features(self, params: Tensors, others: Tensors, rows: Rows, key: tf.Tensor) -> Any:
+        options, count, judges = self.options, self.generators.count, self.discriminators.count
+        sets, n = options.noise_sets, options.batch_size
+        x = tf.gather(rows.x, self._chosen(rows.x, n, key, "matched rows"))
+        reals = self.discriminators.features(others, x)  # [J_d, n, F]
+        made = self._made(params, sets * n, random.fold_in(key, "generators"))
+        fakes = self.discriminators.features(others, made)
+        fakes = tf.reshape(fakes, (judges, count, sets, n, -1))
+        fakes = tf.transpose(fakes, (0, 2, 1, 3, 4))  # [J_d, sets, J_g, n, F]
+        reals = tf.reshape(reals, (judges, 1, 1, -1, reals.shape[-1]))
+        match = log_posteriors.of_matched_features(reals, fakes, 0.0, self.num_data)
+        each = tf.reshape(match, (-1, count)) + self.generators.log_prior(params, self.prior)
+        less = tf.reduce_mean(match) / self.num_data
+        return log_posteriors.marginal(each, options.marginal), (less,)
+
+    def _by_probability(self, params: Tensors, others: Tensors, key: tf.Tensor) -> Any:
         options, count = self.options, self.generators.count
         sets, n = options.noise_sets, options.batch_size
         logits = self._fake_logits(params, others, sets * n, random.fold_in(key, "generators"))
@@ -137,6 +165,10 @@ class Recipe:
 
         Generators share the place of ``theta_g`` evenly: the mean over their rows.
         """
+        with drawn_from(random.fold_in(key, "noise of discriminators")):
+            return self._judged(params, others, rows, key)
+
+    def _judged(self, params: Tensors, others: Tensors, rows: Rows, key: tf.Tensor) -> Any:
         options, count = self.options, self.discriminators.count
         sets, n = options.noise_sets, self.fake_rows // options.noise_sets
         x = tf.gather(rows.x, self._chosen(rows.x, options.batch_size, key, "rows"))
@@ -163,12 +195,16 @@ class Recipe:
         self, generators: Tensors, discriminators: Tensors, n: int, key: tf.Tensor
     ) -> tf.Tensor:
         """Of n rows from each generator, by each discriminator: ``[J_d, J_g, n, ...]``."""
+        logits = self.discriminators.all(discriminators, self._made(generators, n, key))
+        shape = (self.discriminators.count, self.generators.count, n, logits.shape[-1])
+        return tf.reshape(logits, shape)
+
+    def _made(self, generators: Tensors, n: int, key: tf.Tensor) -> tf.Tensor:
+        """Rows of all generators, n of each, one after the other: ``[J_g * n, ...]``."""
         count = self.generators.count
         z = self.latents.sample(count * n, key)
-        z = tf.reshape(z, (count, n, self.latents.latent_dim))
-        x = self.generators.each(generators, z)
-        logits = self.discriminators.all(discriminators, tf.reshape(x, (count * n, *x.shape[2:])))
-        return tf.reshape(logits, (self.discriminators.count, count, n, logits.shape[-1]))
+        x = self.generators.each(generators, tf.reshape(z, (count, n, self.latents.latent_dim)))
+        return tf.reshape(x, (count * n, *x.shape[2:]))
 
     def _of_labels(self, params: Tensors, rows: Rows, key: tf.Tensor) -> tf.Tensor:
         chosen = self._chosen(rows.labelled, self.options.batch_size, key, "labelled")
@@ -179,6 +215,8 @@ class Recipe:
 
     def _chosen(self, rows: Any, most: int, key: tf.Tensor, salt: str) -> tf.Tensor:
         """A minibatch, drawn with replacement: every gradient is unbiased, whatever came before."""
+        if not self.minibatches:
+            return tf.range(tf.shape(rows)[0])
         size = int(rows.shape[0])
         if most >= size:
             return tf.range(size)
@@ -212,7 +250,7 @@ class Recipe:
         g, (log_real,) = self._moved(
             self.generators,
             state.generators,
-            lambda params: self.of_generators(params, d, key),
+            lambda params: self.of_generators(params, d, rows, key),
             step,
             samples,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import keras
@@ -74,10 +75,12 @@ class StackedNet:
         stacked = [tf.stack(parts) for parts in zip(*each, strict=True)]
         return dict(zip(self.variables, stacked, strict=True))
 
-    def one(self, params: Mapping[str, tf.Tensor], inputs: tf.Tensor) -> tf.Tensor:
-        """One network with the given weights, without a leading axis: ``[n, ...]``."""
+    def one(
+        self, params: Mapping[str, tf.Tensor], inputs: tf.Tensor, net: keras.Model | None = None
+    ) -> tf.Tensor:
+        """One network, or a part of it, with the given weights, without a leading axis."""
         pairs = [(variable, params[name]) for name, variable in self.variables.items()]
-        outputs: tf.Tensor = functional.apply(self.net, pairs, inputs)[0]
+        outputs: tf.Tensor = functional.apply(net or self.net, pairs, inputs)[0]
         return outputs
 
     def each(self, params: Mapping[str, tf.Tensor], inputs: tf.Tensor) -> tf.Tensor:
@@ -104,6 +107,17 @@ class StackedNet:
         """
         return self._map(lambda given: self.one(given, inputs), dict(params), inputs.shape[0])
 
+    def features(self, params: Mapping[str, tf.Tensor], inputs: tf.Tensor) -> tf.Tensor:
+        """What the last layer of every network sees of the same rows: ``[J, n, ...]``."""
+        net = self._below_last
+        return self._map(
+            lambda given: self.one(given, inputs, net), dict(params), inputs.shape[0], net
+        )
+
+    @cached_property
+    def _below_last(self) -> keras.Model:
+        return keras.Model(self.net.inputs, self.net.layers[-1].input)
+
     def log_prior(self, params: Mapping[str, tf.Tensor], prior: Prior) -> tf.Tensor:
         """``log p(theta | alpha)`` of each network, in nats: ``[J]``."""
         terms = [
@@ -112,11 +126,14 @@ class StackedNet:
         ]
         return tf.add_n([tf.reshape(term, [-1]) for term in terms])
 
-    def _map(self, fn: Any, given: Any, rows: int | None) -> tf.Tensor:
+    def _map(
+        self, fn: Any, given: Any, rows: int | None, net: keras.Model | None = None
+    ) -> tf.Tensor:
         leading = tf.nest.flatten(given)[0].shape[0]
         if leading == 1:
             return fn(tf.nest.map_structure(lambda part: part[0], given))[tf.newaxis]
         if self.is_vectorized:
             return tf.vectorized_map(fn, given, warn=False)
-        signature = tf.TensorSpec((rows, *self.net.output_shape[1:]), self.net.compute_dtype)
+        shape = (net or self.net).output_shape
+        signature = tf.TensorSpec((rows, *shape[1:]), self.net.compute_dtype)
         return map_serially(fn, given, signature)

@@ -64,6 +64,11 @@ class LatentPrior(keras.layers.Layer):
         ones = tf.ones_like(z[:, 0])
         return Draw(z, ones, tf.zeros_like(ones, tf.int32))
 
+    @property
+    def has_hyperprior(self) -> bool:
+        """Whether what is learned of the prior has a prior itself."""
+        return False
+
     def log_hyperprior(self) -> tf.Tensor:
         """The log density of what is learned of the prior, in nats: a scalar, 0 without one.
 

@@ -92,6 +92,11 @@ class RegisteredLatents(LatentPrior):
         """See LatentPrior."""
         return self.distribution().log_prob(z)
 
+    @property
+    def has_hyperprior(self) -> bool:
+        """See LatentPrior."""
+        return any(item.prior is not None for item in self.learned.values())
+
     def log_hyperprior(self) -> tf.Tensor:
         """See LatentPrior; point estimates, so without the Jacobians of the weights behind."""
         values = self.values()
