@@ -149,8 +149,23 @@ def test_large_scales_and_tiny_probabilities_do_not_overflow() -> None:
     many = np.random.default_rng(0).normal(size=(300, 300))
     process = DPP(1e6 * many @ many.T)
     whole = np.linalg.slogdet(1e6 * many @ many.T)[1]
-    assert process.log_prob(np.arange(300)) == pytest.approx(whole - process.log_normalizer)
+    normalizer = np.linalg.slogdet(1e6 * many @ many.T + np.eye(300))[1]
+    assert process.log_prob(np.arange(300)) == pytest.approx(whole - normalizer)
     assert process.expected_size == pytest.approx(300.0, abs=0.5)
+
+
+@pytest.mark.parametrize("scale", [1e8, 1e12, 1e15])
+def test_a_large_kernel_of_low_rank_is_the_dpp_of_its_features(scale: float) -> None:
+    """1 is lost beside L: five items come in almost every subset, and never six."""
+    B = np.random.default_rng(1).normal(size=(60, 5))
+    process, features = DPP(scale * B @ B.T), DPP(features=np.sqrt(scale) * B)
+    assert process.expected_size == pytest.approx(features.expected_size, abs=1e-6)
+    assert process.variance == pytest.approx(features.variance, abs=1e-6)
+    assert process.marginal([0, 7]) == pytest.approx(features.marginal([0, 7]), rel=1e-6)
+    items = np.array([3, 11, 20, 42, 59])
+    assert process.log_prob(items) == pytest.approx(features.log_prob(items), abs=1e-6)
+    for draw in process.sample(20, 0, method="cholesky"):
+        assert len(draw) <= 5
 
 
 def test_public_names_are_imported_on_demand() -> None:

@@ -113,6 +113,16 @@ def test_bad_data_are_refused() -> None:
         tfbdl.fit("k_dpp", X, model_options={"k": 13})
     with pytest.raises(OptionsError, match=r"expected_size must be below 2, the rank"):
         tfbdl.fit("dpp", X, model_options={"kernel": "linear", "expected_size": 3.0})
+    with pytest.raises(DataError, match="K has an eigenvalue 1"):
+        tfbdl.fit("dpp", None, model_options={"K": np.eye(3).tolist(), "expected_size": 2.0})
+
+
+@pytest.mark.parametrize("engine", ["random_walk", "variational"])
+def test_engines_over_draws_refuse_the_same_targets(engine: str) -> None:
+    with pytest.raises(DataError, match=r"must have k = 3 items. Received: 5 items in subset 0"):
+        tfbdl.fit("k_dpp", (X, (np.arange(12) < 5) * 1.0), engine=engine, model_options={"k": 3})
+    with pytest.raises(DataError, match=r"column of 0 and 1"):
+        tfbdl.fit("dpp", (X, np.arange(12) % 3), engine=engine)
 
 
 @pytest.mark.parametrize("name", ["dpp", "k_dpp"])

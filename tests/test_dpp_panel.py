@@ -58,6 +58,19 @@ def test_the_greedy_choice_has_an_item_of_each_group(k_dpp: Fit) -> None:
     assert (said["random_volume"] < said["chosen_volume"]).mean() > 0.95
 
 
+def test_the_greedy_choice_of_a_dpp_is_as_large_as_its_subsets_are() -> None:
+    fit = tfbdl.fit("dpp", X)
+    said = diverse_subset(fit, SubsetControls(how="greedy"))
+    assert len(said["chosen"]) == round(fit.model.process.expected_size) > 0
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, float("nan")])
+def test_a_length_scale_must_be_above_zero(scale: float) -> None:
+    for how in ("draw", "greedy"):
+        with pytest.raises(OptionsError, match="length_scale must be above 0"):
+            select(X, 3, how=how, length_scale=scale)
+
+
 def test_the_page_shows_how_many_random_subsets_have_less_volume(
     k_dpp: Fit, tmp_path: Path
 ) -> None:

@@ -217,6 +217,12 @@ def _normed() -> keras.Model:
     )  # fmt: skip
 
 
+def _shown() -> keras.Model:
+    inputs = keras.Input((5,))
+    wide = layers.Dense(5, name="wide")(inputs)
+    return keras.Model(inputs, [wide, layers.Dense(1)(wide)])
+
+
 def _shared() -> keras.Model:
     inputs = keras.Input((5,))
     layer = layers.Dense(5, name="wide")
@@ -237,6 +243,7 @@ def _unbuilt() -> keras.Model:
     ("make", "text"),
     [
         (_last, "are outputs of the model"),
+        (_shown, "are outputs of the model"),
         (_normed, "LayerNormalization .* cannot take fewer channels"),
         (_shared, "used more than once"),
         (_mixed, "mixes its units.*softmax"),

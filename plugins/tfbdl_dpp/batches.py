@@ -133,6 +133,7 @@ class DPPBatches(keras.utils.PyDataset):
         }
         self._layer = None if model is None else _layer_output(model, str(layer_name))
         self._given = None if features is None else np.asarray(features, np.float64)
+        self._is_netless_copy = False
         self.refresh()
 
     @property
@@ -172,21 +173,32 @@ class DPPBatches(keras.utils.PyDataset):
             return
         self._begun = False
         self.epoch += 1
-        if self._layer is not None and self.epoch % self.every == 0:
+        looks = self._layer is not None or self._is_netless_copy
+        if looks and self.epoch % self.every == 0:
             self.refresh()
 
     def refresh(self) -> None:
         """Compute features, process and weights anew.
 
         ``process`` is the k-DPP, and ``weights`` are ``k / (N p_i)``, ``[n]``.
+
+        Raises:
+            DataError: If features are not finite; or of a copy for another process, which draws
+                rows and has no net to look at.
         """
+        if self._is_netless_copy:
+            raise DataError(
+                "A copied DPPBatches has no net, whose features it could compute anew. Expected: "
+                "the original, or a new one with model and layer_name."
+            )
         features = self._features()
         self.process = batch_process(features, self.batch_size, **self._kernel)
         self.weights = batch_weights(self.process)
 
     def __getstate__(self) -> dict[str, Any]:
         """For other processes, which draw rows and need no net."""
-        return {**self.__dict__, "_layer": None}
+        left = self._layer is not None or self._is_netless_copy
+        return {**self.__dict__, "_layer": None, "_is_netless_copy": left}
 
     def _features(self) -> np.ndarray:
         if self._layer is not None:

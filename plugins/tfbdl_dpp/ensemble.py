@@ -21,6 +21,8 @@ from .checks import EPS, log_det, mirrored, rounding
 from .spectral import Spectrum
 
 MAX_DENSE = 30_000
+LOST = 1e-9
+"""Largest error of K that the Cholesky factor of L + I may leave: trace(L) times rounding."""
 IMPOSSIBLE = "The items {items} have probability 0 of being in a subset together{rest}."
 
 
@@ -69,16 +71,22 @@ class Ensemble(abc.ABC):
 class LEnsemble(Ensemble):
     """``P(Y) = det L_Y / det(L + I)``.
 
+    By the Cholesky factor of ``L + I``; by the eigenvalues where L is so large that 1 is lost
+    beside it.
+
     Args:
         L: Symmetric and positive semidefinite, ``[n, n]``.
     """
 
     def __init__(self, L: np.ndarray) -> None:
         self.L, self.num_items = L, len(L)
+        self._is_large = bool(np.trace(L) * EPS > LOST)
 
     @property
     def log_normalizer(self) -> float:
-        """By the Cholesky factor of ``L + I``."""
+        """``log det(L + I)``."""
+        if self._is_large:
+            return float(np.logaddexp(0.0, self.spectrum.log_values).sum())
         return float(2.0 * np.log(np.diagonal(self._factor[0])).sum())
 
     @property
@@ -88,7 +96,10 @@ class LEnsemble(Ensemble):
 
     @property
     def size_moments(self) -> tuple[float, float]:
-        """From K, without eigenvalues."""
+        """From K."""
+        if self._is_large:
+            shares = self.spectrum.shares
+            return float(shares.sum()), float((shares * (1.0 - shares)).sum())
         mean = float(np.trace(self._K))
         return mean, mean - float((self._K**2).sum())
 
@@ -107,13 +118,15 @@ class LEnsemble(Ensemble):
 
     def marginal_block(self, items: np.ndarray) -> np.ndarray:
         """``K = I - (L + I)^-1`` (eq. 15), of these items alone."""
+        if self._is_large:
+            return np.asarray(self._K[np.ix_(items, items)])
         unit = np.zeros((self.num_items, len(items)))
         unit[items, np.arange(len(items))] = 1.0
         solved = linalg.cho_solve(self._factor, unit, check_finite=False)
         return np.asarray(np.eye(len(items)) - solved[items])
 
     def kernel(self) -> np.ndarray:
-        """``K = I - (L + I)^-1`` by the Cholesky factor."""
+        """``K = I - (L + I)^-1``."""
         return self._K
 
     def conditioned(self, include: np.ndarray, exclude: np.ndarray) -> LEnsemble:
@@ -141,6 +154,9 @@ class LEnsemble(Ensemble):
 
     @cached_property
     def _K(self) -> np.ndarray:
+        if self._is_large:
+            found = self.spectrum
+            return np.asarray((found.vectors * found.shares) @ found.vectors.T)
         K = linalg.lapack.dpotri(self._factor[0], lower=1)[0]
         np.negative(K, out=K)
         K[np.diag_indices_from(K)] += 1.0

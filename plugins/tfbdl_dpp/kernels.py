@@ -50,10 +50,23 @@ def rbf(x: Any, y: Any = None, length_scale: float = 1.0) -> np.ndarray:
         DataError: As ``linear``.
         OptionsError: If the length scale is not above 0.
     """
-    if not (np.isfinite(length_scale) and length_scale > 0.0):
-        raise OptionsError(f"length_scale must be above 0. Received: {length_scale!r}.")
+    check_scale(length_scale, x)
     x, y = _pair(x, y)
     return np.asarray(np.exp(cdist(x, y, "sqeuclidean") * (-0.5 / length_scale**2)))
+
+
+def check_scale(length_scale: float | None, x: Any) -> float:
+    """A length scale as it is given, or the median distance of items ``[n, d]``.
+
+    Raises:
+        DataError: As ``linear``.
+        OptionsError: If it is not above 0.
+    """
+    if length_scale is None:
+        return median_length_scale(x)
+    if not (np.isfinite(length_scale) and length_scale > 0.0):
+        raise OptionsError(f"length_scale must be above 0. Received: {length_scale!r}.")
+    return float(length_scale)
 
 
 def median_length_scale(x: Any) -> float:

@@ -21,9 +21,9 @@ from tfbdl.protocols import Params, Site
 
 from .config import DPPOptions, KDPPOptions, SizedDPPOptions
 from .dpp import DPP
-from .ensemble import MAX_DENSE
+from .ensemble import MAX_DENSE, L_of
 from .k_dpp import KDPP
-from .kernels import linear, median_length_scale, quality_diversity, rbf
+from .kernels import check_scale, linear, quality_diversity, rbf
 from .learning import Learned, largest_likelihood
 from .likelihood import NUGGET, largest_of, log_likelihood
 from .observed import items_of, standardised, subsets_of
@@ -80,11 +80,7 @@ class SubsetModel(ParametricModel, abc.ABC):
             name = given[0]
             self.assign({name: np.asarray(getattr(self.options, name), np.float64)})
             return self.posterior
-        if given:
-            raise OptionsError(
-                f"The kernel comes from the data or from the option {given[0]}. "
-                "Expected one of them. Received: both."
-            )
+        self._check_no_kernel()
         items = items_of(data.x)
         found = {"items": self._joined("items", items)}
         observed = data.y is not None and not self.options.ignore_targets
@@ -184,6 +180,26 @@ class SubsetModel(ParametricModel, abc.ABC):
             return tfd.Independent(tfd.LogNormal(zero + self._log_relevance, SPREAD), 1)
         return tfd.Independent(tfd.Normal(zero, SPREAD), 1)
 
+    def _check_no_kernel(self) -> None:
+        given = [n for n in ("L", "K", "features") if getattr(self.options, n) is not None]
+        if given:
+            raise OptionsError(
+                f"The kernel comes from the data or from the option {given[0]}. "
+                "Expected one of them. Received: both."
+            )
+
+    def observe(self, data: Dataset) -> None:
+        """Check items and subsets, before an engine asks for their log joint.
+
+        Raises:
+            DataError: If the rows or targets are not as they should be.
+            OptionsError: If data and a kernel are given.
+        """
+        self._check_no_kernel()
+        items = items_of(data.x)
+        if data.y is not None and not self.options.ignore_targets:
+            subsets_of(data.y, len(items), self.size)
+
     def log_joint(self, params: Params, batch: Any) -> tf.Tensor:
         """Log prior plus the log likelihood of the observed subsets, in nats.
 
@@ -245,8 +261,7 @@ class SubsetModel(ParametricModel, abc.ABC):
                 f"An rbf kernel of {len(x):,} items would take {8e-9 * len(x) ** 2:.0f} GB. "
                 "Expected kernel='linear', which needs no matrix of items by items, or fewer rows."
             )
-        scale = self.options.length_scale or median_length_scale(x)
-        return self._made(L=rbf(x, length_scale=scale))
+        return self._made(L=rbf(x, length_scale=check_scale(self.options.length_scale, x)))
 
     def _joined(self, name: str, rows: np.ndarray) -> np.ndarray:
         before = self.params.get(name)
@@ -321,8 +336,9 @@ def _scaled(process: DPP, wanted: float) -> DPP:
 
     Raises:
         OptionsError: If the rank of the kernel is not above that.
+        DataError: If the kernel is a K with an eigenvalue 1.
     """
-    found = process._ensemble.spectrum
+    found = L_of(process._ensemble).spectrum
     if wanted >= found.rank:
         raise OptionsError(
             f"expected_size must be below {found.rank}, the rank of the kernel. "

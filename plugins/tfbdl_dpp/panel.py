@@ -47,7 +47,7 @@ def show_subset(st: Any, arrays: Arrays) -> None:
     columns[1].metric("Log volume", f"{volume:.4g}")
     columns[2].metric("Random subsets of less volume", f"{float((at_random < volume).mean()):.0%}")
     left, right = st.columns(2)
-    if "chosen_image" in arrays:
+    if "chosen_image" in arrays and len(arrays["chosen_image"]):
         for column, name, title in ((left, "chosen", CHOSEN), (right, "random", RANDOM)):
             images = arrays[f"{name}_image"]
             column.image(

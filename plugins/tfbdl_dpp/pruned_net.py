@@ -93,12 +93,13 @@ def channels_of(model: keras.Model, layer_name: str) -> Channels:
             f"The activation of {layer_name!r} mixes its units, which cannot be taken apart. "
             f"Received: {layer.activation.__name__}."
         )
+    outputs = {tensor._keras_history.operation.name for tensor in model.outputs}
     between: list[str] = []
     consumers: dict[str, keras.layers.Layer] = {}
     waiting = [layer_name]
     while waiting:
         name = waiting.pop(0)
-        if not after[name]:
+        if not after[name] or name in outputs:
             raise ModelError(
                 f"The units of {layer_name!r} are outputs of the model (through {name!r}). "
                 "Expected a layer with a Dense or convolutional one behind it."

@@ -74,7 +74,7 @@ def of_K(K: np.ndarray) -> Spectrum:
     shares, vectors = np.linalg.eigh(K)
     slack = rounding(len(K), 1.0)
     shares = np.where(shares > 1.0 - slack, 1.0, shares)
-    keep = shares > slack
+    keep = shares > slack * max(float(shares.max(initial=0.0)), 0.0)
     shares = shares[keep]
     with np.errstate(divide="ignore"):
         logs = np.log(shares) - np.log1p(-shares)

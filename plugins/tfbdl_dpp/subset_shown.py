@@ -92,7 +92,7 @@ def _chosen(process: DPP | KDPP, controls: SubsetControls) -> np.ndarray:
     """Sorted items; a greedy choice is as large as the process's subsets are on average."""
     if controls.how == "draw":
         return np.asarray(process.sample(1, controls.seed)[0])
-    size = process.k if isinstance(process, KDPP) else None
+    size = process.k if isinstance(process, KDPP) else max(1, round(process.expected_size))
     form = L_of(process._ensemble)
     if isinstance(form, LEnsemble):
         return np.sort(greedy_map(form.L, size))
