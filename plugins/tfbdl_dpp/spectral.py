@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg
 
+from tfbdl.blas import one_thread
+
 from .checks import rounding
 from .projection import sample_projection, sample_projections
 
@@ -104,8 +106,14 @@ def sample_selected(
     """
     if len(masks) >= MANY and spectrum.num_items <= SMALL:
         everything = spectrum.columns(np.ones(spectrum.rank, bool))
-        return [np.flatnonzero(row) for row in sample_projections(everything, masks, rng)]
-    return [sample_projection(spectrum.columns(mask), rng) for mask in masks]
+        with one_thread():
+            return [np.flatnonzero(row) for row in sample_projections(everything, masks, rng)]
+    return [_sample_one(spectrum.columns(mask), rng) for mask in masks]
+
+
+def _sample_one(columns: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    with one_thread():  # its steps are products of a matrix and a vector
+        return sample_projection(columns, rng)
 
 
 def _kept(values: np.ndarray, vectors: np.ndarray, features: np.ndarray | None = None) -> Spectrum:

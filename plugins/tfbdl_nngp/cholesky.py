@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy import linalg
-from threadpoolctl import ThreadpoolController
 
+from tfbdl.blas import one_thread
 from tfbdl.errors import ModelError
 
 FIRST_JITTER = {"float64": 1e-12, "float32": 1e-6}
@@ -102,15 +101,7 @@ def factorize(K: np.ndarray, noise: float | np.ndarray = 0.0) -> Factor:
 
 
 def _threads(rows: int) -> contextlib.AbstractContextManager[Any]:
-    if rows >= SMALL:
-        return contextlib.nullcontext()
-    limited: contextlib.AbstractContextManager[Any] = _controller().limit(limits=1, user_api="blas")
-    return limited
-
-
-@functools.cache
-def _controller() -> ThreadpoolController:
-    return ThreadpoolController()
+    return one_thread() if rows < SMALL else contextlib.nullcontext()
 
 
 def root_of(covariance: np.ndarray) -> np.ndarray:
