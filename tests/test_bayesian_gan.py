@@ -270,6 +270,7 @@ def test_predict_averages_over_samples_and_discriminators(fitted: BayesianGAN) -
         fitted.predict_proba(x)
 
 
+@pytest.mark.slow
 def test_few_labels_are_enough_where_classes_are_apart() -> None:
     rng = np.random.default_rng(1)
     y = np.arange(300) % 3

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
-from tfbdl_dashboard import side, state
+from tfbdl_dashboard import panel_view, side, state
 from tfbdl_dashboard.answers import Answers
 from tfbdl_dashboard.pages import demonstrations, panels
 
 from tfbdl import registry, runs
-from tfbdl.config import Config, Field
+from tfbdl.config import SET_BY_SHOW, Array, Config, Field
 from tfbdl.errors import RunError
 from tfbdl.registry import Catalog, Provider
 from tfbdl.serving import presence, server, tasks
@@ -27,6 +27,14 @@ class Controls(Config):
     """Of the panels of these tests."""
 
     size: int = Field(3, ge=1, le=9, description="How many numbers.")
+
+
+class PointControls(Config):
+    """Of a panel whose picture sets points, and now and then the size."""
+
+    size: int = Field(3, ge=1, le=9, description="How many numbers.")
+    name: str = Field("a", description="A word.")
+    points: Array | None = Field(None, description="Clicked.", json_schema_extra=SET_BY_SHOW)
 
 
 def compute(fit: Any, controls: Any) -> Any:
@@ -43,7 +51,25 @@ def show_broken(st: Any, arrays: Mapping[str, np.ndarray]) -> None:
     raise KeyError("no such array in '/home/ada/panel.py'")
 
 
-def spec(name: str, show: Callable[..., None] = show_numbers, **more: Any) -> PanelSpec:
+def show_points(st: Any, arrays: Mapping[str, np.ndarray]) -> dict[str, Any] | None:
+    """Its buttons stand for clicks."""
+    st.text(f"points {arrays['points'].tolist()}")
+    if st.button("add"):
+        return {"points": [*arrays["points"].tolist(), [1.0, 2.0]]}
+    if st.button("enlarge"):
+        return {"size": 8}
+    if st.button("misspell"):
+        return {"point": None}
+    if st.button("go too far"):
+        return {"size": 10}
+    if st.button("mumble"):
+        return st.text("mumbled")
+    if st.button("again and again") or len(arrays["points"]) > 5:
+        return {"points": [[0.0, 0.0]] * (len(arrays["points"]) + 6)}
+    return None
+
+
+def spec(name: str, show: Callable[..., Any] = show_numbers, **more: Any) -> PanelSpec:
     return PanelSpec(name=name, compute=compute, show=show, **more)
 
 
@@ -54,6 +80,7 @@ PANELS = (
     spec("broken", show_broken, models=("gmm",)),
     spec("lesson", controls=Controls),
     spec("other_lesson"),
+    spec("points", show_points, models=("ppca",), controls=PointControls),
 )
 
 
@@ -69,7 +96,10 @@ class Asked:
         if self.error is not None:
             raise self.error
         size = arguments["controls"].get("size", 3)
-        return {"numbers": np.arange(size), "run": str(arguments["run"])}
+        points = np.reshape(arguments["controls"].get("points") or (), (-1, 2))
+        if 1 < len(points) < 6:
+            raise RunError("Two points are one too many.")
+        return {"numbers": np.arange(size), "run": str(arguments["run"]), "points": points}
 
 
 @pytest.fixture
@@ -85,6 +115,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "chains": RunSpec(model="bbb", data="diabetes", engine="nuts"),
         "mixture": RunSpec(model="gmm", data="iris"),
         "tree": RunSpec(model=None, engine="gibbs"),
+        "plane": RunSpec(model="ppca", data="iris"),
     }.items():
         folder = runs.RunFolder(tmp_path / name).create()
         folder.write_spec(made)
@@ -226,6 +257,68 @@ def test_demonstrations_are_the_panels_without_a_run(asked: Asked) -> None:
     shown.slider[0].set_value(5).run()
     assert asked.seen[-1]["controls"] == {"size": 5}
     assert shown.metric[0].value == "5"
+
+
+def press(shown: AppTest, label: str) -> AppTest:
+    next(button for button in shown.button if button.label == label).click().run()
+    assert not shown.exception
+    return shown
+
+
+def controls_of(asked: Asked) -> list[Any]:
+    return [arguments["controls"] for arguments in asked.seen]
+
+
+def test_control_that_the_picture_sets_has_no_widget_and_is_kept(asked: Asked) -> None:
+    shown = page("panels", "plane")
+    assert [slider.label for slider in shown.slider] == ["size"]
+    assert not shown.text_area
+    press(shown, "add")
+    assert controls_of(asked) == [{}, {"points": [[1.0, 2.0]]}]  # and the first answer was kept
+    assert "points [[1.0, 2.0]]" in texts(shown)
+    shown.slider[0].set_value(5).run()  # the points stay when something else is moved
+    assert controls_of(asked)[-1] == {"size": 5, "points": [[1.0, 2.0]]}
+    assert "points [[1.0, 2.0]]" in texts(shown)
+    assert not shown.error
+
+
+def test_picture_moves_a_slider_and_leaves_the_other_widgets(asked: Asked) -> None:
+    shown = page("panels", "plane")
+    shown.text_input[0].set_value("b").run()
+    press(shown, "enlarge")
+    assert controls_of(asked)[-1] == {"name": "b", "size": 8}
+    assert (shown.slider[0].value, shown.text_input[0].value) == (8, "b")
+    shown.slider[0].set_value(2).run()  # and it can be moved on
+    assert controls_of(asked)[-1] == {"name": "b", "size": 2}
+    press(shown, "enlarge")
+    assert shown.slider[0].value == 8
+
+
+@pytest.mark.parametrize(
+    ("button", "message"),
+    [
+        ("misspell", "have no 'point'. Did you mean 'points'"),
+        ("go too far", "'size' of the controls of panel 'points' must be an integer"),
+        ("mumble", "show must return None, or a mapping from names of controls to values"),
+        ("again and again", "show sets points each time that it is drawn, which would never end"),
+    ],
+)
+def test_picture_that_sets_what_it_may_not_is_the_plugins_fault(
+    asked: Asked, button: str, message: str
+) -> None:
+    shown = press(page("panels", "plane"), button)
+    assert shown.error[0].value == "The plugin of this panel could not show its answer."
+    assert message in texts(shown)[-1]
+    assert "plugin 'lessons' of tfbdl-lessons 0.3" in texts(shown)[-1]
+
+
+def test_what_the_picture_set_can_be_taken_back_where_it_cannot_be_computed(asked: Asked) -> None:
+    shown = press(press(page("panels", "plane"), "add"), "add")
+    assert "Two points are one too many." in texts(shown)
+    assert [button.label for button in shown.button] == [panel_view.TAKE_BACK]
+    press(shown, panel_view.TAKE_BACK)
+    assert "points []" in texts(shown)
+    assert not shown.error
 
 
 def test_house_without_demonstrations_says_so(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,10 +7,10 @@ import pytest
 import tensorflow as tf
 from scipy import integrate, special, stats
 from sklearn.linear_model import LogisticRegression as Reference
-from tfbdl_linear import jaakkola, logistic_normal, polya_gamma
+from tfbdl_linear import jaakkola, polya_gamma
 
 import tfbdl
-from tfbdl import diagnostics, errors, random
+from tfbdl import diagnostics, errors, logistic_normal, random
 
 ALPHA = 0.5
 DRAWS = 20_000

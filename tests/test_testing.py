@@ -155,6 +155,9 @@ def test_check_panel_accepts_a_sound_panel_that_refuses_a_bound() -> None:
         ("without_numbers", AssertionError, "values holds NaN alone"),
         ("apologetic", AssertionError, "show draws an error: There is nothing to show"),
         ("heavy", AssertionError, "show imports keras, tensorflow, which a page must do without"),
+        ("restless", AssertionError, "show sets row while nobody uses its picture"),
+        ("misspelt", AssertionError, "what is not admitted.*no 'rows'. Did you mean 'row'"),
+        ("no_mapping", AssertionError, "show returns a DeltaGenerator. Expected: None, or a map"),
     ],
 )
 def test_check_panel_refuses(name: str, error: type[Exception], message: str) -> None:

@@ -26,6 +26,7 @@ from .arrays import Array, Arrays
 from .errors import OptionsError, SpecError, did_you_mean
 
 __all__ = [
+    "SET_BY_SHOW",
     "Array",
     "Arrays",
     "Config",
@@ -43,6 +44,9 @@ Kind = Literal["bool", "int", "float", "str", "choice", "list", "array", "arrays
 _SCALARS: Mapping[Any, Kind] = {bool: "bool", int: "int", float: "float", str: "str"}
 _NESTED: Mapping[Any, Kind] = {Array: "array", Arrays: "arrays"}
 _NONE_WORDS = ("none", "null")
+
+SET_BY_SHOW: dict[str, Any] = {"set_by_show": True}
+"""The ``json_schema_extra`` of a panel's control that its picture alone sets: it has no widget."""
 
 
 class Config(pydantic.BaseModel):
@@ -73,6 +77,7 @@ class OptionField:
         description: One sentence.
         low, high: Bounds of a number, or None; ``low_open`` and ``high_open`` exclude the bound.
         choices: The admitted values of a choice.
+        set_by_show: Whether the picture of a panel sets it, so that a form has no widget for it.
     """
 
     name: str
@@ -86,6 +91,7 @@ class OptionField:
     low_open: bool = False
     high_open: bool = False
     choices: tuple[Any, ...] = ()
+    set_by_show: bool = False
 
     @property
     def required(self) -> bool:
@@ -179,7 +185,7 @@ def _explanation(error: pydantic.ValidationError, name: str, value: Any) -> str:
     errors = [e for e in error.errors() if e["loc"][0] == name]
     if isinstance(value, str):
         errors = errors[:1]
-    said = [e["msg"] for e in errors if e["type"] == "value_error"]
+    said = [e["msg"].removeprefix("Value error, ") for e in errors if e["type"] == "value_error"]
     return f" {said[0]}." if said else ""
 
 
@@ -270,6 +276,7 @@ def _option_field(config: type[Config], name: str) -> OptionField:
         kind, item = "list", _SCALARS[typing.get_args(hint)[0]]
     else:
         raise SpecError(_unsupported(where, hint))
+    extra = info.json_schema_extra
     bounds: dict[str, Any] = {}
     for rule in info.metadata:
         for attribute, key, is_open in (
@@ -288,6 +295,7 @@ def _option_field(config: type[Config], name: str) -> OptionField:
         default=... if info.is_required() else info.get_default(call_default_factory=True),
         description=info.description,
         choices=choices,
+        set_by_show=isinstance(extra, dict) and bool(extra.get("set_by_show")),
         **bounds,
     )
 

@@ -265,8 +265,12 @@ class Fit:
             return "draws"
         if isinstance(posterior, DrawsWithMoments):
             return "draws_with_moments"
-        own = isinstance(posterior, ClosedFormPosterior) and isinstance(self.model, Stateful)
-        return "closed_form" if own else "independent_draws"
+        if not isinstance(posterior, ClosedFormPosterior):
+            return "independent_draws"
+        weights = isinstance(self.model, keras.Model) and isinstance(
+            getattr(self.model, "posterior", None), ClosedFormPosterior
+        )
+        return "closed_form" if weights or isinstance(self.model, Stateful) else "independent_draws"
 
     def write(self, folder: RunFolder) -> None:
         """Write what the run left into its folder, and the manifest that vouches for it."""

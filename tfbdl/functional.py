@@ -297,3 +297,18 @@ def _is_automatic(layer: keras.layers.Layer) -> bool:
     name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", type(layer).__name__)
     name = re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
     return re.fullmatch(rf"{re.escape(name)}(_\d+)?", layer.name) is not None
+
+
+def constructor_arguments(config: Mapping[str, Any], custom_objects: Any = None) -> dict[str, Any]:
+    """The constructor's arguments of ``get_config``'s: nets and other parts are made anew.
+
+    Args:
+        config: Name -> plain value, or what Keras serialises an object to.
+        custom_objects: Class name -> class, of parts that Keras does not know.
+    """
+    return {
+        name: keras.saving.deserialize_keras_object(value, custom_objects=custom_objects)
+        if isinstance(value, dict) and "class_name" in value
+        else value
+        for name, value in config.items()
+    }

@@ -238,7 +238,8 @@ class Trainable(Protocol):
     It may have ``default_learning_rate``, for an engine that is given none, and
     ``optimizer_options``: settings beside it by the optimizer's name, as ``{"adam": {...}}``;
     ``default_steps``, for an engine that is given no number; ``brings_optimizer``, where it is
-    compiled without one.
+    compiled without one; ``steps_per_epoch(data, batch_size)``, where that is not the number of its
+    batches of rows.
     """
 
     def compile(self, *args: Any, **kwargs: Any) -> None:

@@ -35,6 +35,7 @@ __all__ = [
     "key",
     "normal",
     "rademacher",
+    "replica_id",
     "split",
     "threefry2x32",
     "uniform",
@@ -206,6 +207,12 @@ def rademacher(shape: Any, keys: tf.Tensor, dtype: Any = "float32") -> tf.Tensor
         return tf.ones(_full_shape(shape, keys), dtype)
     top = _signed(_shift_right(bits(shape, keys), 31))
     return tf.cast(1 - 2 * top, dtype)
+
+
+def replica_id() -> Any:
+    """The replica in whose context this runs, as a salt: 0, or a tensor where there are several."""
+    context = tf.distribute.get_replica_context()
+    return 0 if context is None else context.replica_id_in_sync_group
 
 
 @contextlib.contextmanager

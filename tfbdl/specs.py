@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import pydantic
 
 from .arrays import to_plain
-from .config import Config, fields_of
+from .config import Config, fields_of, make
 from .errors import SpecError, did_you_mean
 
 Factory = str | Callable[..., Any]
@@ -97,7 +97,9 @@ class ModelSpec(Spec):
     no ``default_prior`` and none was asked for. ``missing_values`` says that NaN in the data
     stands for a value that was not observed, which the model can do without. Data are taken in
     the precision of the model's option ``dtype``, if it has one, else in Keras' own.
-    ``max_classes`` is 2 for a model that tells two classes apart and no more.
+    ``max_classes`` is 2 for a model that tells two classes apart and no more. ``symbols`` says
+    that rows are sequences of symbols 0, 1, ..., K - 1, such as the characters of a text, with K in
+    the description's ``num_classes``.
     """
 
     kind: ClassVar[str] = "model"
@@ -108,6 +110,7 @@ class ModelSpec(Spec):
     default_prior: str | None = None
     missing_values: bool = False
     max_classes: int | None = None
+    symbols: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -163,6 +166,10 @@ class PanelSpec:
     dashboard's server, without TensorFlow. A panel stands with the runs of its models and with
     those of its engines. One that names neither needs no run: it is a demonstration, and ``fit`` is
     None.
+
+    ``show`` may return ``{control: value}`` when its picture was used, such as clicked: the panel
+    is then computed and drawn anew with these values. A control that is declared with
+    ``json_schema_extra=tfbdl.config.SET_BY_SHOW`` has no widget beside the picture.
     """
 
     kind: ClassVar[str] = "panel"
@@ -179,7 +186,12 @@ class PanelSpec:
         check_name(self.name)
         check_address(self.name, self.compute)
         check_address(self.name, self.show)
-        fields_of(self.controls)
+        for control in fields_of(self.controls):
+            if control.set_by_show and control.required:
+                raise SpecError(
+                    f"{self.name}: the control {control.name!r} is set by show alone, which is "
+                    "drawn after compute. Expected: a default."
+                )
         for what in ("models", "engines"):
             if isinstance(getattr(self, what), str):
                 raise SpecError(
@@ -192,6 +204,26 @@ class PanelSpec:
     def is_demonstration(self) -> bool:
         """Whether the panel needs no run."""
         return not (self.models or self.engines)
+
+    def controls_after(self, controls: Mapping[str, Any], returned: Any) -> dict[str, Any]:
+        """All controls of a panel after it was drawn, as plain values.
+
+        Args:
+            controls: Those that it was computed with; what is left out is at its default.
+            returned: What ``show`` returned: the values that it sets, or None.
+
+        Raises:
+            SpecError: If ``show`` returned something else.
+            OptionsError: If it set a control that there is not, or to what is not admitted.
+        """
+        if returned is not None and not isinstance(returned, Mapping):
+            raise SpecError(
+                f"{self.name}: show must return None, or a mapping from names of controls to "
+                f"values. Received: a {type(returned).__name__}."
+            )
+        given = {**controls, **to_plain(returned or {})}
+        found = make(self.controls, given, f"controls of panel {self.name!r}")
+        return found.model_dump(mode="json")
 
     def fits(self, model: str | None, engine: str | None) -> bool:
         """Whether the panel shows something of a run of this model by this engine."""

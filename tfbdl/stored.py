@@ -85,12 +85,15 @@ def load_model(path: Path) -> keras.Model:
 
 
 def _unknown_classes(config: Any) -> Iterator[str]:
-    """The classes in a stored configuration that are neither Keras' own nor registered."""
+    """What a stored configuration names that is neither Keras' own nor registered."""
     if isinstance(config, Mapping):
         if "class_name" in config and not str(config.get("module") or "").startswith("keras"):
             registered = config.get("registered_name") or config["class_name"]
+            shown = config["class_name"]
+            if shown == "function":  # whose own name stands in its configuration
+                registered = shown = config["config"]
             if keras.saving.get_registered_object(registered) is None:
-                yield str(config["class_name"])
+                yield str(shown)
         config = tuple(config.values())
     for part in config if isinstance(config, (list, tuple)) else ():
         yield from _unknown_classes(part)

@@ -334,9 +334,7 @@ class TrainableModel(keras.Model, abc.ABC):
         """
         stream = "train" if training else getattr(THREAD, "stream", "call")
         step = self.evaluation_step.result() if stream == "evaluate" else read(self.rng_step)
-        context = tf.distribute.get_replica_context()
-        replica = context.replica_id_in_sync_group if context is not None else 0
-        return random.key(read(self.rng_seed), stream, *salts, step, replica)
+        return random.key(read(self.rng_seed), stream, *salts, step, random.replica_id())
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,29 +11,28 @@ from sklearn.linear_model import BayesianRidge
 
 import tfbdl
 from benchmarks.parts import header, row, spread
+from benchmarks.splits import Contestants, over_splits
 from tfbdl.data import as_dataset
 
 SETS = ("yacht", "boston", "energy", "concrete")
 SPLITS = range(5)
-CONTESTANTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    "linear": ("linear", {}),
-    "linear_full": ("linear_full", {}),
-    "9 gaussians": ("linear", {"basis": "gaussian", "num_basis": 9}),
+CONTESTANTS: Contestants = {
+    "linear": ("linear", {"standardize": True}),
+    "linear_full": ("linear_full", {"standardize": True}),
+    "9 gaussians": ("linear", {"standardize": True, "basis": "gaussian", "num_basis": 9}),
 }
 ORDERS, NOISE, ALPHA = range(10), 0.3, 5e-3
 
 
 def uci() -> dict[str, Any]:
     """Test RMSE and NLL over the published splits 0 to 4."""
-    _fit("linear", "yacht", 0, {})  # what the first fit of a process sets up is not counted
+    # What the first fit of a process sets up is not counted.
+    over_splits("yacht", {"linear": CONTESTANTS["linear"]}, [0])
     columns = [f"`{name}` {figure}" for name in CONTESTANTS for figure in ("RMSE", "NLL")]
     header("set", *columns)
     figures: dict[str, Any] = {}
     for data in SETS:
-        rows = {
-            name: [_fit(model, data, split, options) for split in SPLITS]
-            for name, (model, options) in CONTESTANTS.items()
-        }
+        rows = over_splits(data, CONTESTANTS, SPLITS)
         figures[data] = rows
         cells = [
             spread((fit[figure] for fit in rows[name]), 2)
@@ -48,17 +46,6 @@ def uci() -> dict[str, Any]:
         cells = [spread((fit["seconds"] for fit in figures[data][name]), 2) for data in SETS]
         row(f"`{name}`", *cells)
     return figures
-
-
-def _fit(model: str, data: str, split: int, options: Mapping[str, Any]) -> dict[str, float]:
-    fit = tfbdl.fit(
-        model,
-        data,
-        data_options={"split": split},
-        model_options={"standardize": True, **options},
-        seed=split,
-    )
-    return {name: float(fit.metrics[name]) for name in ("rmse", "nll", "seconds")}
 
 
 def diabetes() -> dict[str, Any]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tfbdl import Capability, DatasetSpec, ModelSpec, PanelSpec, hookimpl
+from tfbdl.lazy import on_demand
 
 from . import bayesian_config, config, data_config, panel
 
@@ -102,8 +102,4 @@ def tfbdl_panels() -> Iterable[PanelSpec]:
     )
 
 
-def __getattr__(name: str) -> Any:
-    """The classes, loaded with TensorFlow when they are asked for."""
-    if name in _HEAVY:
-        return getattr(importlib.import_module(f".{_HEAVY[name]}", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__ = on_demand(__name__, _HEAVY)

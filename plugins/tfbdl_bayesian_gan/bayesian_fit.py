@@ -43,7 +43,7 @@ class Training:
         self.recipe = model.recipe(
             options, self.num_rows, labelled, seed=int(read(model.rng_seed).numpy())
         )
-        model.num_data_seen.assign(self.num_rows)
+        model.num_data = self.num_rows
         self.pace = Pace(FIRST_CHUNK)
 
     def run(

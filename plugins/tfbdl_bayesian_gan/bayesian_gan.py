@@ -8,14 +8,14 @@ from typing import Any, Self
 import keras
 import numpy as np
 
-from tfbdl import distributions
+from tfbdl import distributions, functional
 from tfbdl.config import check_whole, make
 from tfbdl.distributions import Prior
 from tfbdl.errors import OptionsError
 from tfbdl.inference.surrogate import read
 from tfbdl.posterior import Posterior
 
-from . import bayesian_nets, copies, latents
+from . import bayesian_nets, latents
 from .bayesian_config import RecipeOptions
 from .bayesian_training import Trained
 from .chain_weights import ChainWeights, Nets
@@ -231,7 +231,7 @@ class BayesianGAN(Trained):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
         """The inverse of ``get_config``."""
-        return cls(**copies.arguments(config, custom_objects))
+        return cls(**functional.constructor_arguments(config, custom_objects))
 
 
 class Given:

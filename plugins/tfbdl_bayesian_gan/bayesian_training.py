@@ -13,6 +13,7 @@ from tfbdl.config import check_whole
 from tfbdl.data import Dataset
 from tfbdl.distributions import Prior
 from tfbdl.errors import ModelError, OptionsError
+from tfbdl.inference.rows import CountedRows
 from tfbdl.inference.surrogate import read
 
 from .bayesian_config import RecipeOptions
@@ -23,7 +24,7 @@ from .recipe import Recipe, Rows
 from .rows import check_range, check_shape
 
 
-class Trained(Queries):
+class Trained(CountedRows, Queries):
     """The verbs of training; BayesianGAN says what the model consists of.
 
     Attributes:
@@ -31,7 +32,6 @@ class Trained(Queries):
         prior: Of the weights.
         data_shape: Of a row.
         labelled: How many rows keep their labels; None: all.
-        num_data_seen: Rows of training; 0 before ``fit``.
     """
 
     objective = "the negative log posterior of its weights"
@@ -42,7 +42,6 @@ class Trained(Queries):
     prior: Prior
     data_shape: tuple[int, ...]
     labelled: int | None
-    num_data_seen: keras.Variable
 
     @property
     def default_steps(self) -> int:

@@ -13,9 +13,9 @@ from tfbdl import functional
 from tfbdl.config import check_whole
 from tfbdl.data import Dataset
 from tfbdl.errors import DataError, ModelError, OptionsError
-from tfbdl.inference.rows import set_num_data
+from tfbdl.inference.rows import CountedRows, set_num_data
 
-from . import copies, latents, objectives
+from . import latents, objectives
 from .adversarial import Adversarial, Noise, Verdict
 from .latents import LatentPrior
 from .optimizers import TwoPlayers, copied
@@ -33,7 +33,7 @@ DEFAULTS: dict[str, tuple[str, dict[str, float]]] = {
 
 
 @keras.saving.register_keras_serializable(package="tfbdl_bayesian_gan")
-class GAN(Queries, Adversarial):
+class GAN(Queries, CountedRows, Adversarial):
     """A generator of rows and a discriminator of generated from true ones, trained by turns.
 
     ``min_G max_D E log D(x) + E log(1 - D(G(z)))``, or another objective. Each net has its own
@@ -119,9 +119,7 @@ class GAN(Queries, Adversarial):
         self.generator, self.discriminator = generator, discriminator
         self.latent_dim = check_whole("latent_dim", latent_dim)
         self.latent_options = dict(latent_options or {})
-        learned = isinstance(latent_prior, str) and latent_prior != "uniform"
-        start = {"seed": int(self.rng_seed.numpy())} if learned else {}
-        given = {**start, **self.latent_options}
+        given = {"seed": int(self.rng_seed.numpy()), **self.latent_options}
         self.latent_prior = latents.make(latent_prior, self.latent_dim, **given)
         steps = (
             self.game.discriminator_steps if discriminator_steps is None else discriminator_steps
@@ -222,15 +220,6 @@ class GAN(Queries, Adversarial):
         check_shape(x, self.row_shape, what)
         check_range(x, self.generator, what)
 
-    @property
-    def num_data(self) -> int | None:
-        """Training rows, as given or as ``fit`` counted them; None where they are not known."""
-        return int(self.num_data_seen.numpy()) or None
-
-    @num_data.setter
-    def num_data(self, rows: int) -> None:
-        self.num_data_seen.assign(rows)
-
     def train_on_batch(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """As in Keras; the rows are not checked.
 
@@ -295,7 +284,7 @@ class GAN(Queries, Adversarial):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
         """The inverse of ``get_config``."""
-        return cls(**copies.arguments(config, custom_objects))
+        return cls(**functional.constructor_arguments(config, custom_objects))
 
     # -- checks ----------------------------------------------------------------------------------
 

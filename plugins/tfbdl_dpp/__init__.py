@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tfbdl import Capability, ModelSpec, PanelSpec, hookimpl
+from tfbdl.lazy import on_demand
 
 from .config import KDPPOptions, SizedDPPOptions
 from .net_config import DPPNetOptions
 from .panel import SubsetControls
 
-_ADDRESSES = {
+if TYPE_CHECKING:
+    from .batches import DPPBatches
+    from .dpp import DPP
+    from .greedy import greedy_map
+    from .k_dpp import KDPP
+    from .net import DPPNet
+    from .pruning import prune
+    from .selection import select
+
+__all__ = ["DPP", "KDPP", "DPPBatches", "DPPNet", "greedy_map", "prune", "select"]
+
+_HEAVY = {
     "DPP": "dpp",
     "DPPBatches": "batches",
     "DPPNet": "net",
@@ -21,7 +32,6 @@ _ADDRESSES = {
     "prune": "pruning",
     "select": "selection",
 }
-__all__ = ["DPP", "KDPP", "DPPBatches", "DPPNet", "greedy_map", "prune", "select"]
 
 
 @hookimpl
@@ -81,13 +91,4 @@ def tfbdl_panels() -> Iterable[PanelSpec]:
     )
 
 
-def __getattr__(name: str) -> Any:
-    """Import what users call when it is first asked for; the hooks need none of it."""
-    if name not in _ADDRESSES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_ADDRESSES[name]}", __name__), name)
-
-
-def __dir__() -> list[str]:
-    """The names of this package, those imported on demand too."""
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = on_demand(__name__, _HEAVY)

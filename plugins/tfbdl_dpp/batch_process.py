@@ -18,7 +18,7 @@ from tfbdl.errors import DataError, OptionsError
 from .checks import check_array, check_size
 from .ensemble import MAX_DENSE
 from .k_dpp import KDPP
-from .kernels import check_scale, rbf
+from .kernels import chosen_length_scale, rbf
 from .process import generator
 
 METHODS = ("auto", "exact", "low_rank", "clusters")
@@ -109,7 +109,7 @@ def batch_process(
     width = max(LEAST_COLUMNS, 4 * size) if columns is None else check_whole("columns", columns)
     if method == "auto":
         method = "exact" if kernel == "linear" or len(x) <= EXACT_ITEMS else "low_rank"
-    scale = check_scale(length_scale, x)
+    scale = chosen_length_scale(length_scale, x)
     if method == "clusters":
         return _of_clusters(x, size, kernel, scale, min(width, len(x)), seed)
     if kernel == "linear":

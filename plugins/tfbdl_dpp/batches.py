@@ -16,6 +16,7 @@ import numpy as np
 
 from tfbdl.config import check_choice, check_whole
 from tfbdl.errors import DataError, OptionsError, did_you_mean
+from tfbdl.standardization import standardised
 
 from .batch_process import KERNELS, METHODS, batch_process, batch_weights
 from .kernels import median_length_scale
@@ -233,8 +234,7 @@ def _of_labels(y: Any) -> np.ndarray:
     values = flat.astype(np.float64)
     if np.isin(values, (0.0, 1.0)).all() and (values.sum(axis=1) == 1.0).all():
         return values
-    deviation = values.std(axis=0)
-    return np.asarray((values - values.mean(axis=0)) / np.where(deviation > 0.0, deviation, 1.0))
+    return np.asarray(standardised(values))
 
 
 def _layer_output(model: keras.Model, name: str) -> keras.Model:

@@ -71,22 +71,16 @@ class Ensemble(abc.ABC):
 class LEnsemble(Ensemble):
     """``P(Y) = det L_Y / det(L + I)``.
 
-    By the Cholesky factor of ``L + I``; by the eigenvalues where L is so large that 1 is lost
-    beside it.
-
     Args:
         L: Symmetric and positive semidefinite, ``[n, n]``.
     """
 
     def __init__(self, L: np.ndarray) -> None:
         self.L, self.num_items = L, len(L)
-        self._is_large = bool(np.trace(L) * EPS > LOST)
 
     @property
     def log_normalizer(self) -> float:
-        """``log det(L + I)``."""
-        if self._is_large:
-            return float(np.logaddexp(0.0, self.spectrum.log_values).sum())
+        """By the Cholesky factor of ``L + I``."""
         return float(2.0 * np.log(np.diagonal(self._factor[0])).sum())
 
     @property
@@ -96,10 +90,7 @@ class LEnsemble(Ensemble):
 
     @property
     def size_moments(self) -> tuple[float, float]:
-        """From K."""
-        if self._is_large:
-            shares = self.spectrum.shares
-            return float(shares.sum()), float((shares * (1.0 - shares)).sum())
+        """From K, without eigenvalues."""
         mean = float(np.trace(self._K))
         return mean, mean - float((self._K**2).sum())
 
@@ -118,15 +109,13 @@ class LEnsemble(Ensemble):
 
     def marginal_block(self, items: np.ndarray) -> np.ndarray:
         """``K = I - (L + I)^-1`` (eq. 15), of these items alone."""
-        if self._is_large:
-            return np.asarray(self._K[np.ix_(items, items)])
         unit = np.zeros((self.num_items, len(items)))
         unit[items, np.arange(len(items))] = 1.0
         solved = linalg.cho_solve(self._factor, unit, check_finite=False)
         return np.asarray(np.eye(len(items)) - solved[items])
 
     def kernel(self) -> np.ndarray:
-        """``K = I - (L + I)^-1``."""
+        """``K = I - (L + I)^-1`` by the Cholesky factor."""
         return self._K
 
     def conditioned(self, include: np.ndarray, exclude: np.ndarray) -> LEnsemble:
@@ -144,7 +133,7 @@ class LEnsemble(Ensemble):
             L -= half.T @ half
         gone = np.concatenate([include, exclude])
         L[gone], L[:, gone] = 0.0, 0.0
-        return LEnsemble(_without_dust(L, np.diagonal(self.L)))
+        return l_ensemble(_without_dust(L, np.diagonal(self.L)))
 
     @cached_property
     def _factor(self) -> tuple[np.ndarray, bool]:
@@ -154,13 +143,38 @@ class LEnsemble(Ensemble):
 
     @cached_property
     def _K(self) -> np.ndarray:
-        if self._is_large:
-            found = self.spectrum
-            return np.asarray((found.vectors * found.shares) @ found.vectors.T)
         K = linalg.lapack.dpotri(self._factor[0], lower=1)[0]
         np.negative(K, out=K)
         K[np.diag_indices_from(K)] += 1.0
         return mirrored(K)
+
+
+class LargeEnsemble(LEnsemble):
+    """The same where L is so large that 1 is lost beside it: by eigenvalues."""
+
+    @property
+    def log_normalizer(self) -> float:
+        """``sum log(1 + l)``."""
+        return float(np.logaddexp(0.0, self.spectrum.log_values).sum())
+
+    @property
+    def size_moments(self) -> tuple[float, float]:
+        """From the eigenvalues."""
+        return self.spectrum.size_moments
+
+    def marginal_block(self, items: np.ndarray) -> np.ndarray:
+        """A block of K."""
+        return np.asarray(self._K[np.ix_(items, items)])
+
+    @cached_property
+    def _K(self) -> np.ndarray:
+        found = self.spectrum
+        return np.asarray((found.vectors * found.shares) @ found.vectors.T)
+
+
+def l_ensemble(L: np.ndarray) -> LEnsemble:
+    """The ensemble of a symmetric and positive semidefinite L, ``[n, n]``."""
+    return LargeEnsemble(L) if np.trace(L) * EPS > LOST else LEnsemble(L)
 
 
 class FeatureEnsemble(Ensemble):
@@ -186,8 +200,7 @@ class FeatureEnsemble(Ensemble):
     @property
     def size_moments(self) -> tuple[float, float]:
         """From the eigenvalues of C."""
-        shares = self.spectrum.shares
-        return float(shares.sum()), float((shares * (1.0 - shares)).sum())
+        return self.spectrum.size_moments
 
     @cached_property
     def spectrum(self) -> Spectrum:
@@ -337,7 +350,7 @@ def L_of(ensemble: Ensemble) -> LEnsemble | FeatureEnsemble:
             "K has an eigenvalue 1, so that there is no L with K = L (L + I)^-1. Expected "
             "eigenvalues below 1, or a method that needs K alone: 'spectral' or 'cholesky'."
         )
-    return LEnsemble((found.vectors * np.exp(found.log_values)) @ found.vectors.T)
+    return l_ensemble((found.vectors * np.exp(found.log_values)) @ found.vectors.T)
 
 
 def _without_dust(L: np.ndarray, before: np.ndarray) -> np.ndarray:

@@ -50,12 +50,12 @@ def rbf(x: Any, y: Any = None, length_scale: float = 1.0) -> np.ndarray:
         DataError: As ``linear``.
         OptionsError: If the length scale is not above 0.
     """
-    check_scale(length_scale, x)
+    chosen_length_scale(length_scale, x)
     x, y = _pair(x, y)
     return np.asarray(np.exp(cdist(x, y, "sqeuclidean") * (-0.5 / length_scale**2)))
 
 
-def check_scale(length_scale: float | None, x: Any) -> float:
+def chosen_length_scale(length_scale: float | None, x: Any) -> float:
     """A length scale as it is given, or the median distance of items ``[n, d]``.
 
     Raises:

@@ -18,15 +18,16 @@ from tfbdl.data import Dataset
 from tfbdl.errors import DataError, ModelError, OptionsError
 from tfbdl.parametric import ParametricModel
 from tfbdl.protocols import Params, Site
+from tfbdl.standardization import standardised
 
 from .config import DPPOptions, KDPPOptions, SizedDPPOptions
 from .dpp import DPP
 from .ensemble import MAX_DENSE, L_of
 from .k_dpp import KDPP
-from .kernels import check_scale, linear, quality_diversity, rbf
+from .kernels import chosen_length_scale, linear, quality_diversity, rbf
 from .learning import Learned, largest_likelihood
 from .likelihood import NUGGET, largest_of, log_likelihood
-from .observed import items_of, standardised, subsets_of
+from .observed import items_of, subsets_of
 from .posterior import SubsetPosterior
 
 tfb, tfd = tfp.bijectors, tfp.distributions
@@ -225,10 +226,7 @@ class SubsetModel(ParametricModel, abc.ABC):
                 f"A subset's probability needs all {count} items at once. Expected an engine "
                 f"without mini-batches. Received: {x.shape[0]} rows."
             )
-        rows = tf.reshape(tf.cast(x, tf.float64), [x.shape[0], -1])
-        deviation = tf.math.reduce_std(rows, axis=0)
-        scale = tf.where(deviation > 0.0, deviation, tf.ones_like(deviation))
-        rows = (rows - tf.reduce_mean(rows, axis=0)) / scale
+        rows = standardised(tf.reshape(tf.cast(x, tf.float64), [x.shape[0], -1]))
         masks = tf.transpose(tf.reshape(tf.cast(y, tf.float64), [x.shape[0], -1]))
         return total + log_likelihood(
             params, rows, masks, self.options.kernel, self.size, largest_of(y)
@@ -261,7 +259,7 @@ class SubsetModel(ParametricModel, abc.ABC):
                 f"An rbf kernel of {len(x):,} items would take {8e-9 * len(x) ** 2:.0f} GB. "
                 "Expected kernel='linear', which needs no matrix of items by items, or fewer rows."
             )
-        return self._made(L=rbf(x, length_scale=check_scale(self.options.length_scale, x)))
+        return self._made(L=rbf(x, length_scale=chosen_length_scale(self.options.length_scale, x)))
 
     def _joined(self, name: str, rows: np.ndarray) -> np.ndarray:
         before = self.params.get(name)

@@ -50,9 +50,3 @@ def subsets_of(y: Any, n: int, k: int | None) -> np.ndarray:
             f"Received: {int(sizes[wrong])} items in subset {wrong}."
         )
     return array
-
-
-def standardised(items: np.ndarray) -> np.ndarray:
-    """Columns with mean 0 and standard deviation 1; constant ones are 0."""
-    deviation = items.std(axis=0)
-    return np.asarray((items - items.mean(axis=0)) / np.where(deviation > 0.0, deviation, 1.0))

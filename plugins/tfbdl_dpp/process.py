@@ -11,7 +11,7 @@ from tfbdl.config import check_whole
 from tfbdl.errors import DataError, OptionsError
 
 from .checks import check_array, check_K, check_L, check_subset
-from .ensemble import Ensemble, FeatureEnsemble, LEnsemble, MarginalEnsemble
+from .ensemble import Ensemble, FeatureEnsemble, MarginalEnsemble, l_ensemble
 from .enumeration import MAX_ITEMS, entropy
 
 SAMPLE, ENTROPY = 1, 2  # streams of a seed
@@ -31,7 +31,7 @@ def ensemble_of(L: Any = None, K: Any = None, features: Any = None) -> Ensemble:
             f"Received: {' and '.join(given) or 'none'}."
         )
     if L is not None:
-        return LEnsemble(check_L(L))
+        return l_ensemble(check_L(L))
     if K is not None:
         return MarginalEnsemble(check_K(K))
     return FeatureEnsemble(check_array(features, "features"))

@@ -14,12 +14,13 @@ import pandas as pd
 
 from tfbdl.config import check_choice
 from tfbdl.errors import DataError, did_you_mean
+from tfbdl.standardization import standardised
 
 from .batch_process import EXACT_ITEMS, batch_process, fourier_features
 from .checks import check_size
 from .greedy import greedy_map
-from .kernels import check_scale, rbf
-from .observed import items_of, standardised
+from .kernels import chosen_length_scale, rbf
+from .observed import items_of
 
 CHOICES = ("draw", "greedy")
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
@@ -79,7 +80,7 @@ def select(
     check_choice("kernel", kernel, ("rbf", "linear"))
     if kernel == "linear":
         return greedy_map(features=items, k=k)
-    scale = check_scale(length_scale, items)
+    scale = chosen_length_scale(length_scale, items)
     if len(items) <= EXACT_ITEMS:
         return greedy_map(rbf(items, length_scale=scale), k)
     return greedy_map(features=fourier_features(items, max(512, 8 * k), scale, seed), k=k)

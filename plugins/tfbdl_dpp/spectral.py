@@ -49,6 +49,11 @@ class Spectrum:
         """How many eigenvalues are above zero."""
         return len(self.shares)
 
+    @property
+    def size_moments(self) -> tuple[float, float]:
+        """Mean and variance of the number of items."""
+        return float(self.shares.sum()), float((self.shares * (1.0 - self.shares)).sum())
+
     def columns(self, chosen: np.ndarray) -> np.ndarray:
         """Orthonormal eigenvectors ``[n, s]``.
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from tfbdl.pictures import image_shape
 from tfbdl.remembered import remember
+from tfbdl.standardization import standardised
 
 from .checks import log_det
 from .dpp import DPP
@@ -118,11 +119,9 @@ def _plane(model: Any, process: DPP | KDPP) -> tuple[np.ndarray, list[str]]:
         first = np.argsort(-spectrum.log_values)[:2]
         points = spectrum.columns(first) * np.exp(0.5 * spectrum.log_values[first])
         return _two(points), ["first axis of the kernel", "second axis of the kernel"]
-    centred = items - items.mean(axis=0)
-    deviation = centred.std(axis=0)
-    centred = centred / np.where(deviation > 0.0, deviation, 1.0)
     if items.shape[1] == 2:
         return items, ["first column", "second column"]
+    centred = standardised(items)
     axes = np.linalg.eigh(centred.T @ centred)[1][:, ::-1][:, :2]
     return _two(centred @ axes), ["first principal axis", "second principal axis"]
 

@@ -56,7 +56,7 @@ class Variational:
             model.observe(train)  # a model whose rows belong together is shown them in their order
         model = self._trainable(model, context.seed)
         self._check_options(model, data)
-        steps = NO_DATA_STEPS if train is None else train.steps_per_epoch(options.batch_size)
+        steps = _steps_per_epoch(model, train, options.batch_size)
         total = options.steps or int(getattr(model, "default_steps", STEPS))
         epochs = options.epochs or math.ceil(total / steps)
         self._compile(model, steps, epochs)
@@ -164,6 +164,14 @@ class Variational:
                 Checkpoint(context.checkpoints, callbacks, self.options.checkpoint_seconds)
             )
         return callbacks
+
+
+def _steps_per_epoch(model: Any, train: Dataset | None, batch_size: int) -> int:
+    """Training steps of a pass over the data; a model that cuts its rows says how many."""
+    if train is None:
+        return NO_DATA_STEPS
+    own = getattr(model, "steps_per_epoch", None)
+    return train.steps_per_epoch(batch_size) if own is None else int(own(train, batch_size))
 
 
 def _of_fewer_rows(model: Any, all_rows: int | None, rows: int | None) -> Any:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from tfbdl.standardization import standardised
+
 LLOYD_STEPS = 20
 STAYING = 0.5
 """The probability to stay in a state that random starts give at least."""
@@ -26,8 +28,7 @@ def k_means(points: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
     Returns:
         ``[m]``, from 0 to k - 1.
     """
-    scale = points.std(axis=0)
-    scaled = (points - points.mean(axis=0)) / np.where(scale > 0, scale, 1.0)
+    scaled = standardised(points)
     centres = scaled[rng.integers(len(scaled))][np.newaxis]
     while len(centres) < k:
         gap = _squared_distances(scaled, centres).min(axis=1)

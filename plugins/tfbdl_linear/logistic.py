@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
-from tfbdl import Capability, likelihoods, random
+from tfbdl import Capability, likelihoods, logistic_normal, random
 from tfbdl.closed_form import ClosedFormPosterior, ClosedFormPredictive
 from tfbdl.data import DataInfo, Dataset
 from tfbdl.distributions import Prior
@@ -24,7 +24,7 @@ from tfbdl.errors import DataError, ModelError, OptionsError
 from tfbdl.parametric import ParametricModel
 from tfbdl.protocols import Conditional, Params, Site, Statistics
 
-from . import jaakkola, logistic_normal, polya_gamma
+from . import jaakkola, polya_gamma
 from .basis import Basis, make_basis
 from .logistic_config import LogisticOptions
 from .priors import WeightPrior, prior_factor, prior_mean

@@ -19,6 +19,7 @@ from tfbdl import random
 from tfbdl.errors import ModelError
 from tfbdl.inference.em import Climb, Schedule
 from tfbdl.remembered import remember
+from tfbdl.standardization import column_moments
 
 from . import geometry
 from .panel import StepControls
@@ -282,8 +283,7 @@ def _plane(x: np.ndarray, controls: StepControls) -> Plane:
             directions=directions,
             names=(f"column {pair[0]}", f"column {pair[1]}" if d > 1 else ""),
         )
-    centre, scale = x.mean(axis=0), x.std(axis=0)
-    scale = np.where(scale > 0, scale, 1.0)
+    centre, scale = column_moments(x)
     _, _, axes = np.linalg.svd((x - centre) / scale, full_matrices=False)
     axes *= np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)])[:, np.newaxis]
     directions = axes[:2].T / scale[:, np.newaxis]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tfbdl import Capability, DatasetSpec, ModelSpec, PanelSpec, PriorSpec, hookimpl
+from tfbdl.lazy import on_demand
 
 from . import config, data_config, panel, prior_config
 
@@ -217,7 +217,4 @@ def tfbdl_panels() -> Iterable[PanelSpec]:
     )
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HEAVY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)
-    return getattr(importlib.import_module(f".{_HEAVY[name]}", __name__), name)
+__getattr__, __dir__ = on_demand(__name__, _HEAVY)

@@ -14,14 +14,14 @@ import tfbdl
 from tfbdl import random
 from tfbdl.data import Dataset, as_dataset
 from tfbdl.errors import DataError, TfbdlWarning
-from tfbdl.inference.rows import set_num_data
+from tfbdl.inference.rows import CountedRows, set_num_data
 from tfbdl.likelihoods import Bernoulli, Categorical, Likelihood
 from tfbdl.trainable import TrainableModel
 
 from .net_shapes import fits, last_axis
 
 
-class Rows(TrainableModel):
+class Rows(CountedRows, TrainableModel):
     """The part of an encoder-decoder that takes rows in.
 
     Attributes:
@@ -31,7 +31,6 @@ class Rows(TrainableModel):
         grey: What a value strictly between 0 and 1 is to a Bernoulli likelihood.
         has_grey: Whether rows of training may have such values: False in a ``fit`` on rows known
             to have none.
-        num_data_seen: Training rows, 0 where they are not known.
     """
 
     encoder: keras.Model
@@ -41,7 +40,6 @@ class Rows(TrainableModel):
     has_grey = True
     traced_grey = True  # what has_grey was to the step of training that is traced
     given_num_data: int | None
-    num_data_seen: keras.Variable
 
     @property
     def is_bayesian(self) -> bool:
@@ -152,16 +150,9 @@ class Rows(TrainableModel):
         """Whether the objective weighs a term by the number of rows."""
         return self.is_bayesian
 
-    @property
-    def num_data(self) -> int | None:
-        """Number of training rows, or None if it is not known yet."""
-        return int(self.num_data_seen.numpy()) or None
-
-    @num_data.setter
-    def num_data(self, rows: int) -> None:
-        self.num_data_seen.assign(rows)
-        if self.is_bayesian:
-            self.decoder.num_data = rows
+    def counted_parts(self) -> tuple[Any, ...]:
+        """See CountedRows: a Bayesian decoder."""
+        return (self.decoder,) if self.is_bayesian else ()
 
     def observed(self, x: Any, keys: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """The rows as the model sees them: grey values drawn as 0 or 1 where that was asked for.

@@ -38,8 +38,7 @@ class Stored(Rows):
             }
         )
         if seed is None:
-            for old, new in zip(self.weights, copy.weights, strict=True):
-                new.assign(old)
+            copy.take_weights(self)
         return copy
 
     def own_config(self) -> dict[str, Any]:
@@ -76,10 +75,4 @@ class Stored(Rows):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
         """The inverse of ``get_config``."""
-        arguments = {
-            name: keras.saving.deserialize_keras_object(value, custom_objects=custom_objects)
-            if isinstance(value, dict) and "class_name" in value
-            else value
-            for name, value in config.items()
-        }
-        return cls(**arguments)
+        return cls(**functional.constructor_arguments(config, custom_objects))

@@ -37,7 +37,7 @@ def empty(fit: Any, controls: Any) -> dict[str, Any]:
     return {}
 
 
-unshown = silent = heavy = apologetic = sound
+unshown = silent = heavy = apologetic = restless = misspelt = no_mapping = sound
 
 
 def bounds_refused(fit: Any, controls: Controls) -> dict[str, Any]:
@@ -80,3 +80,17 @@ def show_heavy(st: Any, arrays: Any) -> None:
     import tensorflow as tf
 
     st.text(tf.__version__)
+
+
+def show_restless(st: Any, arrays: Any) -> dict[str, Any]:
+    st.text("without a click")
+    return {"row": int(arrays["row"]) % 2 + 1}
+
+
+def show_misspelt(st: Any, arrays: Any) -> dict[str, Any]:
+    st.text("without a click")
+    return {"rows": 1}
+
+
+def show_no_mapping(st: Any, arrays: Any) -> Any:
+    return st.text("what drawing gives")

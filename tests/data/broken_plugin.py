@@ -26,7 +26,8 @@ MODELS = (
 
 PANELS = ("sound", "out_of_bounds", "with_objects", "empty", "unshown", "silent", "heavy",
           "bounds_refused", "choice_unknown", "choices_refused", "without_numbers",
-          "apologetic")  # fmt: skip
+          "apologetic", "restless", "misspelt", "no_mapping")  # fmt: skip
+OWN_SHOW = ("unshown", "silent", "heavy", "apologetic", "restless", "misspelt", "no_mapping")
 
 
 class Clamped(tfbdl.Config):
@@ -87,8 +88,7 @@ def tfbdl_models():
 @tfbdl.hookimpl
 def tfbdl_panels():
     for name in PANELS:
-        own = ("unshown", "silent", "heavy", "apologetic")
-        show = f"show_{name}" if name in own else "show"
+        show = f"show_{name}" if name in OWN_SHOW else "show"
         yield tfbdl.PanelSpec(
             name=f"broken_{name}",
             compute=f"broken_panels:{name}",

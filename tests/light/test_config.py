@@ -6,7 +6,7 @@ from typing import Literal
 
 import pytest
 
-from tfbdl.config import Config, Field, fields_of, from_text, make
+from tfbdl.config import SET_BY_SHOW, Config, Field, fields_of, from_text, make
 from tfbdl.errors import OptionsError, SpecError
 
 
@@ -32,6 +32,16 @@ def test_fields_of_describes_each_option_in_order() -> None:
     assert (found["hidden"].kind, found["hidden"].item) == ("list", "int")
     assert found["label"].required
     assert not draws.required
+
+
+def test_fields_of_tells_what_a_picture_alone_sets() -> None:
+    class Controls(Config):
+        size: int = Field(1, description="Has a widget.")
+        place: float = Field(0.0, description="Has none.", json_schema_extra=SET_BY_SHOW)
+        other: int = Field(1, description="Has one.", json_schema_extra={"examples": [2]})
+
+    found = {field.name: field.set_by_show for field in fields_of(Controls)}
+    assert found == {"size": False, "place": True, "other": False}
 
 
 def test_brackets_around_a_list_may_be_typed() -> None:

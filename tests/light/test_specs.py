@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pydantic
 import pytest
 
-from tfbdl.config import Config
-from tfbdl.errors import SpecError
+from tfbdl.config import SET_BY_SHOW, Array, Config, Field
+from tfbdl.errors import OptionsError, SpecError
 from tfbdl.specs import Capability, EngineSpec, ModelSpec, PanelSpec, PriorSpec, RunSpec
 
 
@@ -76,6 +77,48 @@ def test_panel_spec_checks_both_addresses() -> None:
     with pytest.raises(SpecError, match="Received: 'nowhere'"):
         PanelSpec(name="p", models=["m"], compute="a:b", show="nowhere")
     assert PanelSpec(name="p", models=["m"], compute="a:b", show="a:c").models == ("m",)
+
+
+class Clicked(Config):
+    size: int = Field(1, ge=0, le=5, description="Has a widget.")
+    points: Array | None = Field(None, description="Clicked.", json_schema_extra=SET_BY_SHOW)
+
+
+class NeedsAClick(Config):
+    place: float = Field(description="Where.", json_schema_extra=SET_BY_SHOW)
+
+
+def test_panel_spec_refuses_a_control_that_nothing_can_set_at_first() -> None:
+    with pytest.raises(SpecError, match=r"p: the control 'place' is set by show alone.*a default"):
+        PanelSpec(name="p", compute="a:b", show="a:c", controls=NeedsAClick)
+
+
+def test_controls_after_a_picture_are_those_before_with_what_it_set() -> None:
+    panel = PanelSpec(name="p", compute="a:b", show="a:c", controls=Clicked)
+    assert panel.controls_after({}, None) == {"size": 1, "points": None}
+    assert panel.controls_after({"size": 3}, {"points": np.array([[1.0, 2.0]])}) == {
+        "size": 3,
+        "points": [[1.0, 2.0]],
+    }
+    before = {"points": [[0, 1]]}
+    assert panel.controls_after(before, {"points": None, "size": 2}) == {"size": 2, "points": None}
+    assert before == {"points": [[0, 1]]}
+
+
+@pytest.mark.parametrize(
+    ("returned", "error", "message"),
+    [
+        ({"sizes": 2}, OptionsError, "controls of panel 'p' have no 'sizes'. Did you mean 'size'"),
+        ({"size": 9}, OptionsError, "'size' of the controls of panel 'p' must be .* at most 5"),
+        ([("size", 2)], SpecError, "show must return None, or a mapping.*Received: a list"),
+    ],
+)
+def test_controls_after_a_picture_are_checked(
+    returned: object, error: type[Exception], message: str
+) -> None:
+    panel = PanelSpec(name="p", compute="a:b", show="a:c", controls=Clicked)
+    with pytest.raises(error, match=message):
+        panel.controls_after({}, returned)
 
 
 def test_run_spec_goes_through_json_unchanged() -> None:

@@ -144,11 +144,8 @@ class SurrogateModel(keras.Model):
 
     def _keys(self, stream: str) -> tf.Tensor:
         """Keys of this step's draws: ``[num_samples, 2]``."""
-        context = tf.distribute.get_replica_context()
-        replica = context.replica_id_in_sync_group if context is not None else 0
-        return random.split(
-            random.key(self.seed, stream, read(self.step), replica), self.num_samples
-        )
+        key = random.key(self.seed, stream, read(self.step), random.replica_id())
+        return random.split(key, self.num_samples)
 
     def _results(self, elbo: tf.Tensor) -> dict[str, tf.Tensor]:
         self.elbo_metric.update_state(elbo)

@@ -58,7 +58,7 @@ def get(likelihood: str | Likelihood, options: Mapping[str, Any] | None = None) 
     """The likelihood of a name and its options, or the object itself.
 
     Args:
-        likelihood: A name such as ``"gaussian"``, or a Likelihood.
+        likelihood: A name such as ``"gaussian"``, a Likelihood, or a head of tfbdl.layers.
         options: The arguments of the class, by name.
 
     Raises:
@@ -76,9 +76,11 @@ def get(likelihood: str | Likelihood, options: Mapping[str, Any] | None = None) 
             raise UnknownNameError("likelihood", likelihood, _CLASSES)
         return _CLASSES[likelihood].from_config(options or {})
     if not isinstance(likelihood, Likelihood):
+        likelihood = getattr(likelihood, "as_likelihood", likelihood)  # of a head
+    if not isinstance(likelihood, Likelihood):
         raise OptionsError(
-            "A likelihood must be a name or a tfbdl.likelihoods.Likelihood. "
-            f"Received: {likelihood!r}."
+            "A likelihood must be a name or a tfbdl.likelihoods.Likelihood, or a head of "
+            f"tfbdl.layers. Received: {likelihood!r}."
         )
     if options:
         raise OptionsError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import tensorflow as tf
 from .. import registry
 from ..config import make
 from ..data import Dataset, as_dataset
+from ..specs import ModelSpec
 from .expect import require, require_finite
 
 ROWS = 24
@@ -83,8 +85,21 @@ def unsupervised_data() -> Dataset:
     return as_dataset(x.astype("float32"), name="simulated_clusters")
 
 
-def data_for(task: str) -> list[Dataset]:
-    """The simulated data on which a model of this task is checked."""
+def symbol_data() -> Dataset:
+    """Sequences of three symbols, each as a rule followed by the next: 8 rows of 13."""
+    rng = np.random.default_rng(4)
+    steps = rng.choice([1, 0], p=[0.8, 0.2], size=(8, 13))
+    x = np.cumsum(steps, axis=1) % 3
+    made = as_dataset(x[..., np.newaxis].astype("float32"), name="simulated_symbols")
+    info = dataclasses.replace(made.info, num_classes=3, class_names=("a", "b", "c"))
+    return dataclasses.replace(made, info=info)
+
+
+def data_for(spec: ModelSpec) -> list[Dataset]:
+    """The simulated data on which a model is checked: those of its task, or symbols."""
+    task = spec.task
+    if spec.symbols:
+        return [symbol_data()]
     if task == "supervised":
         return [regression_data(), classification_data()]
     if task == "regression":

@@ -146,7 +146,7 @@ def suitable(spec: EngineSpec) -> tuple[Callable[[int], Any], Dataset | None]:
         return _potts, None
     for model in registry.registry().models.values():
         if spec.fits(model.capabilities):
-            data = data_for(model.task)[0]
+            data = data_for(model)[0]
             return functools.partial(_registered, model.name, data), data
     needs = " or ".join(" and ".join(sorted(need)) for need in spec.needs)
     raise CapabilityError(

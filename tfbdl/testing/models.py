@@ -48,7 +48,7 @@ def check_model(name: str, data: Dataset | None = None, **options: Any) -> None:
         AssertionError: If one of these does not hold.
     """
     spec = registry.registry().models[name]
-    for dataset in data_for(spec.task) if data is None else [data]:
+    for dataset in data_for(spec) if data is None else [data]:
         who = f"Model {name!r} on {dataset.name}"
         model = build(name, dataset, model_options=options, seed=0)
         missing = spec.capabilities - planning.offered(model)
@@ -81,7 +81,7 @@ def check_seeds(name: str) -> None:
     """
     spec = registry.registry().models[name]
     engine = registry.registry().engines[spec.default_engine]
-    data = data_for(spec.task)[0]
+    data = data_for(spec)[0]
 
     def run(seed: int) -> dict[str, np.ndarray]:
         chosen = plan(name, None, engine_options=quick_options(engine), seed=seed)
@@ -115,7 +115,7 @@ def check_saves(name: str) -> None:
     """
     spec = registry.registry().models[name]
     options = quick_options(registry.registry().engines[spec.default_engine])
-    data = data_for(spec.task)[0]
+    data = data_for(spec)[0]
     with tempfile.TemporaryDirectory() as folder:
         stored = fit(name, data, engine_options=options, seed=2, out=Path(folder) / "run")
         first, second = (_seen(one, data) for one in (stored, load(Path(folder) / "run")))

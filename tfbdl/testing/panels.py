@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -18,13 +19,13 @@ from .. import registry
 from ..api import load, plan
 from ..config import Config, OptionField, fields_of, make
 from ..data import Dataset
-from ..errors import TfbdlError
+from ..errors import OptionsError, TfbdlError
 from ..fitted import Fit
 from ..protocols import Context, EngineResult
 from ..run import build_model
 from ..serving.panels import compute
 from ..serving.tasks import to_npz
-from ..specs import Factory, PanelSpec, RunSpec
+from ..specs import PanelSpec, RunSpec
 from .contributions import example
 from .data import data_for
 from .engines import suitable
@@ -38,10 +39,16 @@ SECONDS = 120.0
 MOST_CHOICES = 4
 """Computations for choices and switches beyond their defaults."""
 
+Answer = tuple[dict[str, Any], dict[str, np.ndarray]]
+"""Controls that are not at their defaults, and what a panel computes at them."""
+
 # In a process of its own: here TensorFlow is loaded, and the page must do without.
 _DRAW = """
+import json
 import sys
+from collections.abc import Mapping
 from streamlit.testing.v1 import AppTest
+from tfbdl.arrays import to_plain
 
 PAGE = '''
 import numpy as np
@@ -49,8 +56,9 @@ import streamlit as st
 from tfbdl.registry import resolve
 with np.load({path!r}, allow_pickle=False) as stored:
     arrays = {{name: stored[name] for name in stored.files}}
-resolve({show!r})(st, arrays)
+st.session_state["returned"] = resolve({show!r})(st, arrays)
 '''
+found = []
 for path in sys.argv[2:]:
     page = PAGE.format(path=path, show=sys.argv[1])
     drawn = AppTest.from_string(page, default_timeout=60).run()
@@ -61,9 +69,17 @@ for path in sys.argv[2:]:
         sys.exit(f"show draws an error: {drawn.error[0].value}")
     if not len(drawn.main.children):
         sys.exit("show draws nothing.")
+    returned = drawn.session_state["returned"]
+    if returned is not None and not isinstance(returned, Mapping):
+        sys.exit(
+            f"show returns a {type(returned).__name__}. Expected: None, or a mapping from names "
+            "of controls to values."
+        )
+    found.append(to_plain(dict(returned or {})))
 heavy = sorted({"tensorflow", "keras", "tensorflow_probability"} & set(sys.modules))
 if heavy:
     sys.exit(f"show imports {', '.join(heavy)}, which a page must do without.")
+print(json.dumps(found, default=repr))
 """
 
 
@@ -74,7 +90,8 @@ def check_panel(name: str, fits: list[Any] | None = None) -> str | None:
     none of several numbers that are all NaN; of the first fit also at the least and the greatest
     values that the bounds of its controls admit, and at the other values of its choices and
     switches. It may refuse some of these with an error of ``tfbdl.errors``, but not all. ``show``
-    draws each answer without an exception and without ``st.error``.
+    draws each answer without an exception and without ``st.error``, and sets no control while
+    nobody uses its picture.
 
     Args:
         name: Of the panel.
@@ -91,17 +108,18 @@ def check_panel(name: str, fits: list[Any] | None = None) -> str | None:
     """
     spec = registry.registry().panels[name]
     who = f"Panel {name!r}"
-    answers = []
+    answers: list[Answer] = []
     for number, shown in enumerate(_fits(spec) if fits is None else fits):
-        answers.append(compute(spec, shown, make(spec.controls, _needed(spec.controls), who)))
-        _require_numbers(who, answers[-1])
+        needed = _needed(spec.controls)
+        answers.append((needed, compute(spec, shown, make(spec.controls, needed, who))))
+        _require_numbers(who, answers[-1][1])
         if number == 0:
             answers += _not_refused(spec, shown, at_bounds(spec.controls))
             answers += _not_refused(spec, shown, at_choices(spec.controls))
-    require(all(answers), f"{who}: compute gives no array.")
+    require(all(arrays for _, arrays in answers), f"{who}: compute gives no array.")
     if importlib.util.find_spec("streamlit") is None:
         return "show: Streamlit is not installed (pip install 'tfbdl[dashboard]')."
-    _check_drawn(who, spec.show, answers)
+    _check_drawn(who, spec, answers)
     return None
 
 
@@ -130,14 +148,12 @@ def _others(field: OptionField) -> list[Any]:
     return [value for value in admitted if value != default]
 
 
-def _not_refused(
-    spec: PanelSpec, shown: Any, tried: Iterable[dict[str, Any]]
-) -> list[dict[str, np.ndarray]]:
+def _not_refused(spec: PanelSpec, shown: Any, tried: Iterable[dict[str, Any]]) -> list[Answer]:
     """What a panel computes at some controls, without what it refuses; AssertionError if all."""
     who, answers, refused = f"Panel {spec.name!r}", [], []
     for controls in tried:
         try:
-            answers.append(compute(spec, shown, make(spec.controls, controls, who)))
+            answers.append((controls, compute(spec, shown, make(spec.controls, controls, who))))
         except TfbdlError as error:  # such as a row that so few data do not have
             refused.append(f"{controls}: {error}")
     require(answers or not refused, f"{who}: compute refuses each of\n" + "\n".join(refused))
@@ -180,7 +196,7 @@ def _fits(spec: PanelSpec) -> Iterator[Fit | None]:
 def _small_fit(model: str, engine: str) -> Fit:
     """A short run, stored and read again as the side process reads it; its data are known."""
     known = registry.registry()
-    data = data_for(known.models[model].task)[0]
+    data = data_for(known.models[model])[0]
     options = quick_options(known.engines[engine])
     chosen = plan(model, None, engine=engine, engine_options=options, seed=5)
     made = without_xla(build_model(chosen, data.info))
@@ -217,14 +233,15 @@ def _as_fit(model: Any, result: EngineResult, run: RunSpec, data: Dataset | None
     )
 
 
-def _check_drawn(who: str, show: Factory, answers: list[dict[str, np.ndarray]]) -> None:
-    """Raise AssertionError unless ``show`` draws each of the answers."""
+def _check_drawn(who: str, spec: PanelSpec, answers: list[Answer]) -> None:
+    """Raise AssertionError unless ``show`` draws each of the answers, and sets nothing thereby."""
+    show = spec.show
     address = show if isinstance(show, str) else f"{show.__module__}:{show.__qualname__}"
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / f"{number}.npz" for number in range(len(answers))]
-        for path, answer in zip(paths, answers, strict=True):
-            path.write_bytes(to_npz(answer))
+        for path, (_, arrays) in zip(paths, answers, strict=True):
+            path.write_bytes(to_npz(arrays))
         try:
             done = subprocess.run(
                 [sys.executable, "-c", _DRAW, address, *map(str, paths)],
@@ -237,3 +254,23 @@ def _check_drawn(who: str, show: Factory, answers: list[dict[str, np.ndarray]]) 
         except subprocess.TimeoutExpired:
             raise AssertionError(f"{who}: show does not end within {SECONDS:g} seconds.") from None
     require(done.returncode == 0, f"{who}: {done.stderr.strip()}")
+    returned = json.loads(done.stdout.splitlines()[-1])
+    for (controls, _), values in zip(answers, returned, strict=True):
+        _require_settled(who, spec, controls, values)
+
+
+def _require_settled(
+    who: str, spec: PanelSpec, controls: dict[str, Any], returned: dict[str, Any]
+) -> None:
+    """Raise AssertionError if a picture that nobody used sets a control."""
+    try:
+        after = spec.controls_after(controls, returned)
+    except OptionsError as error:
+        raise AssertionError(f"{who}: show returns what is not admitted. {error}") from None
+    before = spec.controls_after(controls, None)
+    changed = sorted(name for name in after if after[name] != before[name])
+    require(
+        not changed,
+        f"{who}: show sets {', '.join(changed)} while nobody uses its picture. Expected: None, "
+        "but for once after each click.",
+    )

@@ -71,7 +71,7 @@ def check_replicas(name: str) -> None:
     if not two_logical_cpus():
         _in_a_process(name)
         return
-    data = data_for(spec.task)[0]
+    data = data_for(spec)[0]
     single = _frozen_step(name, data, tf.distribute.get_strategy().scope)
     # Collectives would collide with those of an earlier strategy of the process on these devices.
     strategy = tf.distribute.MirroredStrategy(
@@ -94,7 +94,7 @@ def check_gpu(name: str) -> None:
     """
     if not tf.config.list_physical_devices("GPU"):
         raise MissingDependencyError("TensorFlow sees no GPU. pip install 'tfbdl[gpu]' brings it.")
-    data = data_for(registry.registry().models[name].task)[0]
+    data = data_for(registry.registry().models[name])[0]
     steps = [
         _frozen_step(name, data, tf.distribute.OneDeviceStrategy(device).scope)
         for device in ("CPU:0", "GPU:0")

@@ -42,6 +42,8 @@ def without_dropout(model: keras.Model) -> None:
     for layer in functional.layers_of(model):
         for attribute in _RATES:
             is_rate = attribute != "rate" or "Dropout" in type(layer).__name__
+            if isinstance(getattr(type(layer), attribute, None), property):
+                continue  # a recurrent layer shows the rates of its cell, which is a layer too
             if is_rate and isinstance(getattr(layer, attribute, None), float):
                 setattr(layer, attribute, 0.0)
 

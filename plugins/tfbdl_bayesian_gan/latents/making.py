@@ -16,7 +16,7 @@ from .registered import RegisteredLatents
 from .uniform import UniformLatents
 
 
-def make(name: str | LatentPrior, latent_dim: int, **options: Any) -> LatentPrior:
+def make(name: str | LatentPrior, latent_dim: int, *, seed: int = 0, **options: Any) -> LatentPrior:
     """The prior of z.
 
     Args:
@@ -24,8 +24,9 @@ def make(name: str | LatentPrior, latent_dim: int, **options: Any) -> LatentPrio
             ``standard_normal``, ``gaussian_mixture``, ``stick_breaking``, ``normalizing_flow``;
             or a LatentPrior, which is taken as it is.
         latent_dim: Of z, at least 1.
+        seed: Of starts that are drawn; nothing else depends on it.
         options: Of that prior; of a mixture also ``covariance``, ``weights_gradient`` and
-            ``temperature`` (see MixtureLatents); ``seed`` of starts that are drawn.
+            ``temperature`` (see MixtureLatents).
 
     Raises:
         OptionsError: If there is no such prior, an option is unknown or out of range, or a prior
@@ -57,7 +58,6 @@ def make(name: str | LatentPrior, latent_dim: int, **options: Any) -> LatentPrio
             f"There is no latent prior {name!r}.{did_you_mean(name, known)} "
             f"Known: {', '.join(known)}."
         )
-    seed = int(options.pop("seed", 0))
     own = {key: options.pop(key) for key in MixtureOptions.model_fields if key in options}
     prior = tfbdl.prior(name, **options)
     if not is_mixture(_at_start(prior, latent_dim)):
