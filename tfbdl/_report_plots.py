@@ -165,9 +165,8 @@ def uncertainty(
     left.set_ylabel("mean entropy of the prediction (nats)")
     left.set_title(f"Predictions on {rows}")
     left.legend(loc="upper left", fontsize="small")
-    order = np.argsort(aleatoric + epistemic, kind="stable")
-    kept = np.arange(1, len(order) + 1)
-    share, error = 100 * kept / len(order), 100 * np.cumsum(wrong[order]) / kept
+    curve = scores.risk_coverage_curve(wrong, aleatoric + epistemic)
+    share, error = 100 * curve.coverage, 100 * curve.risk
     right.plot(share, error, color=BLUE, lw=1.8, label="the surest first, by entropy")
     right.axhline(error[-1], color=GREY, ls="--", lw=1, label="in any order (expected)")
     right.set_xlabel(f"share of {rows} that are answered (%)")

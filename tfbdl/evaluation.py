@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from . import calibration
+from .calibration import pit as pit
 from .closed_form import ClosedFormPredictive
 from .predictive import Predictive
 
@@ -34,22 +35,6 @@ def evaluate(predictive: Predictive, y: Any) -> dict[str, float]:
     if predictive.model.likelihood.is_classification:
         return scores | _of_classes(predictive, y)
     return scores | _of_numbers(predictive, y)
-
-
-def pit(predictive: Predictive, y: Any) -> np.ndarray:
-    """The cdf of each output at its target, of the shape of the mean; uniform if calibrated.
-
-    Of a discrete likelihood halfway through the jump of the cdf.
-
-    References:
-        Czado, Gneiting & Held 2009, "Predictive model assessment for count data", section 2.1.
-    """
-    target = np.asarray(y, np.float64).reshape(predictive.mean.shape)
-    cdf = predictive.cdf(target)
-    if predictive.model.likelihood.is_discrete:
-        _, unit = predictive.model.likelihood.lattice or (0.0, 1.0)
-        cdf = 0.5 * (cdf + predictive.cdf(target - unit))
-    return np.asarray(np.clip(cdf, 0.0, 1.0))
 
 
 def spaced(rows: Any) -> Any:
