@@ -14,6 +14,7 @@ from ..distributions import Prior
 from ..errors import DataError, ModelError, OptionsError, did_you_mean
 from ..inference import surrogate as surrogates
 from ..inference.elbo import KLSchedule
+from ..inference.rows import CountedRows
 from ..likelihoods import Likelihood
 from ..specs import Capability
 from ..trainable import StepCounter, make_whole_executions
@@ -27,7 +28,7 @@ XLA_PARAMETERS = 20_000
 
 
 @keras.saving.register_keras_serializable(package="tfbdl")
-class BayesianNetwork(VariationalObjective, PosteriorQueries, keras.Model):
+class BayesianNetwork(VariationalObjective, PosteriorQueries, CountedRows, keras.Model):
     """A Keras net whose weights are random, trained by Bayes by Backprop.
 
     The posterior's locations are the net's own variables, so training moves them and the net
@@ -37,7 +38,7 @@ class BayesianNetwork(VariationalObjective, PosteriorQueries, keras.Model):
 
     Args:
         net: Any Keras 3 net. Its last layer has the units that the likelihood asks for.
-        likelihood: A name, or a Likelihood.
+        likelihood: A name, a Likelihood, or a head of ``tfbdl.layers``.
         prior: A name, or a Prior.
         likelihood_options: Options of a likelihood given by name.
         prior_options: Options of a prior given by name.
@@ -343,15 +344,6 @@ class BayesianNetwork(VariationalObjective, PosteriorQueries, keras.Model):
         return predictive.probs if self.likelihood.is_classification else predictive.mean
 
     # -- what a Bayesian asks ----------------------------------------------------------------
-
-    @property
-    def num_data(self) -> int | None:
-        """Number of training rows, or None if it is not known yet."""
-        return int(self.num_data_seen.numpy()) or None
-
-    @num_data.setter
-    def num_data(self, rows: int) -> None:
-        self.num_data_seen.assign(rows)
 
     def get_config(self) -> dict[str, Any]:
         """Plain values: prior and likelihood by name and options, the net as Keras stores it."""

@@ -80,9 +80,7 @@ class VariationalObjective(NetworkDensity):
         """The key of this call's noise: a function of seed, stream, step and replica."""
         stream = "train" if training else getattr(THREAD, "stream", "call")
         step = self.evaluation_step.result() if stream == "evaluate" else read(self.rng_step)
-        context = tf.distribute.get_replica_context()
-        replica = context.replica_id_in_sync_group if context is not None else 0
-        return random.key(read(self.rng_seed), stream, purpose, step, replica)
+        return random.key(read(self.rng_seed), stream, purpose, step, random.replica_id())
 
     def train_step(self, data: Any) -> Any:
         """Keras' own step, then the count that gives the next step new noise."""

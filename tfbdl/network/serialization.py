@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from .. import distributions, functional, likelihoods
+from ..likelihoods import Likelihood
 
 if TYPE_CHECKING:
     from .model import BayesianNetwork
@@ -46,8 +47,7 @@ def config_of(model: BayesianNetwork) -> dict[str, Any]:
     return {
         "name": model.name,
         "net": keras.saving.serialize_keras_object(model.net),
-        "likelihood": likelihoods.name_of(model.likelihood),
-        "likelihood_options": model.likelihood.get_config(),
+        **_likelihood_config(model.likelihood),
         "prior": distributions.name_of(model.prior),
         "prior_options": model.prior.options.model_dump(mode="json"),
         "posterior": model.posterior_family,
@@ -62,10 +62,24 @@ def config_of(model: BayesianNetwork) -> dict[str, Any]:
     }
 
 
+def _likelihood_config(likelihood: Likelihood) -> dict[str, Any]:
+    """Name and options; or, of a class that is registered with Keras, what Keras makes of it."""
+    name = keras.saving.get_registered_name(type(likelihood))
+    if keras.saving.get_registered_object(name) is type(likelihood):
+        stored = keras.saving.serialize_keras_object(likelihood)
+        return {"likelihood": stored, "likelihood_options": None}
+    return {
+        "likelihood": likelihoods.name_of(likelihood),
+        "likelihood_options": likelihood.get_config(),
+    }
+
+
 def arguments_from(config: dict[str, Any], custom_objects: Any = None) -> dict[str, Any]:
     """The constructor's arguments from what ``config_of`` gave."""
+    from .. import layers  # noqa: F401 - importing them registers their classes
+
     arguments = dict(config)
-    for part in ("net", "kl_weight"):
+    for part in ("net", "kl_weight", "likelihood"):
         if isinstance(arguments[part], dict):
             arguments[part] = keras.saving.deserialize_keras_object(
                 arguments[part], custom_objects=custom_objects

@@ -1,0 +1,1 @@
+"""Heads: layers that end a net in the parameters of a distribution."""
