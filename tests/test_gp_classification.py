@@ -61,3 +61,26 @@ def test_mistakes_are_named():
         GPClassifier(RBF_KERNEL).fit(X, 2 * LABELS)
     with pytest.raises(errors.DataError, match="Expected 50 labels"):
         GPClassifier(RBF_KERNEL).fit(X, LABELS[:-1])
+
+
+def test_wide_functions_are_averaged_by_what_adaptive_quadrature_gives():
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(12, 2))
+    gp = GPClassifier(Kernel.mlp(2, "relu", 30.0, 0.1)).fit(x, (x[:, 0] > 0).astype(int))
+    new = 100.0 * x[:3]
+    mean, variance = gp.latent(new)
+    assert np.sqrt(variance).min() > 100.0
+    f = np.linspace(-40.0, 40.0, 200_001)  # where the logistic function is neither 0 nor 1
+    for m, v, p in zip(mean, variance, gp.predict(new).probs[:, 0], strict=True):
+        sd = np.sqrt(v)
+        inside = np.trapezoid(special.expit(f) * stats.norm.pdf(f, m, sd), f)
+        assert p == pytest.approx(inside + stats.norm.sf(40.0, m, sd), abs=1e-7)
+
+
+def test_a_refused_refit_leaves_what_was_there():
+    x = np.random.default_rng(4).normal(size=(12, 2))
+    gp = GPClassifier(Kernel.mlp(1)).fit(x, (x[:, 0] > 0).astype(int))
+    before = gp.predict(x).probs
+    with pytest.raises(errors.DataError):
+        gp.fit(x[::-1], np.full(12, 7))
+    np.testing.assert_array_equal(gp.predict(x).probs, before)

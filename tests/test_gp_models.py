@@ -14,6 +14,7 @@ from tfbdl_nngp.label_predictive import largest_probabilities
 import tfbdl
 from tfbdl import errors
 from tfbdl.data import as_dataset
+from tfbdl.posterior import Posterior
 
 RNG = np.random.default_rng(0)
 X = RNG.uniform(-3.0, 3.0, size=(40, 1))
@@ -254,6 +255,19 @@ def test_classes_are_regressed_on_their_labels():
     assert far.probs.shape == (1, 3)
 
 
+def test_classes_under_draws_of_hyperparameters_are_averages():
+    labels = np.array(["a", "b", "c"])[np.digitize(X[:, 0], [-1.0, 1.0])]
+    model = tfbdl.build("gp", (X, labels))
+    model.observe(as_dataset((X, labels)))
+    draws = RNG.lognormal(size=(3, 1, 5))
+    names = ("variance", "length_scale", "noise")
+    model.adopt(Posterior(dict(zip(names, draws, strict=True))))
+    p = model.predictive(NEW, draws=5)
+    np.testing.assert_allclose(p.probs.sum(axis=1), 1.0)
+    assert (p.expected_entropy <= p.entropy + 1e-12).all()  # entropy is concave
+    assert (p.mutual_information > 1e-4).any()
+
+
 # -- mistakes -----------------------------------------------------------------------------------
 
 
@@ -283,3 +297,9 @@ def test_a_search_without_an_end_is_named():
     flat = np.ones(20)
     with pytest.warns(errors.TfbdlWarning, match="evidence still rose where the search ended"):
         tfbdl.fit("gp", (X[:20], flat))
+
+
+def test_a_length_scale_that_vanishes_is_named():
+    rough = RNG.normal(size=30)
+    with pytest.warns(errors.TfbdlWarning, match="length_scale"):
+        tfbdl.fit("gp", (X[:30], rough), model_options={"noise": 0.0})

@@ -181,3 +181,10 @@ def test_other_mistakes_are_named():
         GPRegressor(NETWORK).fit(X, Y).predict(NEW[:, :2])
     with pytest.raises(errors.ModelError, match="not finite at its own inputs"):
         GPRegressor(Kernel.mlp(6, "exp")).fit(X, Y)
+
+
+def test_covariances_of_zeros_are_refused_and_have_the_root_zero():
+    for level in (0.0, 5e-324):
+        with pytest.raises(errors.ModelError, match="not positive definite"):
+            factorize(np.full((2, 2), level))
+    np.testing.assert_array_equal(root_of(np.zeros((3, 3))), np.zeros((3, 3)))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow_probability as tfp
 from tfbdl_nngp import GPRegressor, Kernel, SparseGPRegressor, sparse
 
 from tfbdl import errors
@@ -61,3 +62,11 @@ def test_mistakes_are_named():
         SparseGPRegressor(KERNEL).predict(NEW)
     with pytest.raises(errors.DataError, match=r"like rows, \[2\]. Received: \[3\]"):
         SparseGPRegressor(KERNEL, inducing=np.zeros((4, 3))).fit(X, Y)
+
+
+def test_a_second_fit_chooses_among_its_own_rows():
+    x = np.linspace(-1.0, 1.0, 40)[:, np.newaxis]
+    kernel = tfp.math.psd_kernels.ExponentiatedQuadratic(np.float64(1.0), np.float64(0.3))
+    gp = SparseGPRegressor(kernel, 0.01, 10)
+    gp.fit(x, np.sin(3.0 * x[:, 0])).fit(x + 50.0, np.sin(3.0 * x[:, 0]))
+    np.testing.assert_allclose(gp.predict(x + 50.0).mean[:, 0], np.sin(3.0 * x[:, 0]), atol=0.1)

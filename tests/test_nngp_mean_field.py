@@ -54,6 +54,7 @@ def test_depth_scales_are_the_rates_at_which_layers_forget():
     assert far[20] / far[19] == pytest.approx(rate, rel=1e-2)
 
 
+@pytest.mark.slow
 def test_deep_kernels_end_at_the_fixed_points():
     x = np.random.default_rng(0).normal(size=(4, 8))
     field = MeanField("erf", 4.0, 0.3)
@@ -63,6 +64,7 @@ def test_deep_kernels_end_at_the_fixed_points():
     np.testing.assert_allclose(off, field.correlation, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_edge_of_chaos_of_tanh_is_the_published_one():
     # Schoenholz et al. 2017 and Pennington et al. 2017: (1.76, 0.05) for tanh
     edge = edge_of_chaos("tanh", 0.05)
@@ -71,6 +73,17 @@ def test_edge_of_chaos_of_tanh_is_the_published_one():
     assert (
         MeanField("tanh", edge - 0.1, 0.05).slope < 1.0 < MeanField("tanh", edge + 0.1, 0.05).slope
     )
+
+
+@pytest.mark.parametrize("activation", ["tanh", "erf", "sin"])
+def test_networks_next_to_the_edge_have_depths_too(activation):
+    edge = edge_of_chaos(activation, 0.3)
+    for beyond in (0.0, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4):
+        field = MeanField(activation, edge + beyond, 0.3)
+        assert 1.0 - 1e-3 < field.correlation <= 1.0
+        assert field.correlation_depth > 1e3
+    # 1 - c* is of the order of chi_1 - 1, and so is 1 less the slope there
+    assert field.correlation_depth == pytest.approx(1.0 / (field.slope - 1.0), rel=0.01)
 
 
 def test_edge_of_chaos_of_erf_without_biases_is_where_the_origin_loses_its_hold():
@@ -106,5 +119,7 @@ def test_what_has_no_fixed_point_is_named():
         _ = MeanField("erf", 0.3, 0.0).variance
     with pytest.raises(errors.ModelError, match="chi_1 does not pass 1"):
         edge_of_chaos("tanh", 0.05, low=3.0, high=4.0)
+    with pytest.raises(errors.ModelError, match=r"chi_1 is 0\.73.* beyond it variances grow"):
+        edge_of_chaos("gelu", 0.05)
     with pytest.raises(errors.OptionsError, match="keep_prob must be in"):
         MeanField(keep_prob=0.0)

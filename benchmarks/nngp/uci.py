@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Mapping
 from typing import Any
 
-import tfbdl
 from benchmarks import harness
 from benchmarks.parts import header, row, spread
+from benchmarks.splits import Contestants, over_splits
 
 SETS = ("yacht", "boston", "energy", "concrete")
 SPLITS = range(5)
-CONTESTANTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+FIGURES = ("rmse", "nll", "seconds", "coverage_90")
+CONTESTANTS: Contestants = {
     "nngp, ReLU": ("nngp", {}),
     "nngp, erf": ("nngp", {"activation": "erf"}),
     "gp, rbf": ("gp", {"ard": True}),
@@ -27,19 +28,12 @@ def run() -> dict[str, Any]:
     header("set", "model", "RMSE", "log-likelihood", "seconds a fit")
     figures: dict[str, Any] = {}
     for data in SETS:
-        rows = {
-            name: [_fit(model, data, split, options) for split in SPLITS]
-            for name, (model, options) in CONTESTANTS.items()
-        }
+        rows = over_splits(data, CONTESTANTS, SPLITS, FIGURES)
+        for fit in itertools.chain.from_iterable(rows.values()):
+            fit["ll"] = -fit["nll"]
         figures[data] = rows
         shown = rows | ({BBB: known[data]} if data in known else {})
         for name, fits in shown.items():
             cells = [spread((fit[f] for fit in fits), 2) for f in ("rmse", "ll")]
             row(data, name, *cells, spread((fit["seconds"] for fit in fits), 1))
     return figures
-
-
-def _fit(model: str, data: str, split: int, options: Mapping[str, Any]) -> dict[str, float]:
-    fit = tfbdl.fit(model, data, data_options={"split": split}, model_options=options, seed=split)
-    found = {name: float(fit.metrics[name]) for name in ("rmse", "nll", "seconds", "coverage_90")}
-    return found | {"ll": -found["nll"]}

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tfbdl import Capability, ModelSpec, PanelSpec, hookimpl
+from tfbdl.lazy import on_demand
 
-from .config import GPOptions, NNGPOptions
+from .config import GPOptions, NNGPOptions, SparseGPOptions, SparseNNGPOptions
+from .depth_panel import DepthControls
 from .panel import NetworkControls
 
 if TYPE_CHECKING:
     from . import layers
     from .classification import GPClassifier
+    from .figures import mean_field_figure
     from .gradient_flow import GradientFlow
     from .kernel import Kernel
     from .mean_field import MeanField, edge_of_chaos
+    from .phase_diagram import edge_curve, phases
     from .regression import GPRegressor
     from .sparse import SparseGPRegressor
+    from .sparse_model import SparseProcess
 
 __all__ = [
     "GPClassifier",
@@ -27,8 +31,12 @@ __all__ = [
     "Kernel",
     "MeanField",
     "SparseGPRegressor",
+    "SparseProcess",
+    "edge_curve",
     "edge_of_chaos",
     "layers",
+    "mean_field_figure",
+    "phases",
 ]
 
 _HEAVY = {
@@ -38,14 +46,26 @@ _HEAVY = {
     "Kernel": "kernel",
     "MeanField": "mean_field",
     "SparseGPRegressor": "sparse",
+    "SparseProcess": "sparse_model",
+    "edge_curve": "phase_diagram",
     "edge_of_chaos": "mean_field",
+    "layers": None,
+    "mean_field_figure": "figures",
+    "phases": "phase_diagram",
 }
+
+_SPARSE = (
+    "Titsias 2009, Variational learning of inducing variables in sparse Gaussian processes",
+    "Hensman, Fusi & Lawrence 2013, Gaussian processes for big data",
+    "Hensman, Matthews & Ghahramani 2015, Scalable variational Gaussian process classification",
+)
 
 
 @hookimpl
 def tfbdl_models() -> Iterable[ModelSpec]:
     """Name the models."""
     both = frozenset({Capability.EXACT, Capability.LOG_JOINT})
+    trained = frozenset({Capability.TRAINABLE, Capability.LOG_JOINT})
     return (
         ModelSpec(
             name="nngp",
@@ -73,12 +93,32 @@ def tfbdl_models() -> Iterable[ModelSpec]:
                 "Rasmussen & Williams 2006, Gaussian processes for machine learning, chapters 2, 5",
             ),
         ),
+        ModelSpec(
+            name="sparse_nngp",
+            summary="Infinitely wide network by inducing points: many rows, numbers or classes",
+            factory="tfbdl_nngp.sparse_factory:build_sparse_nngp",
+            config=SparseNNGPOptions,
+            task="supervised",
+            capabilities=trained,
+            default_engine="variational",
+            references=(*_SPARSE, "Lee et al. 2018, Deep neural networks as Gaussian processes"),
+        ),
+        ModelSpec(
+            name="sparse_gp",
+            summary="Gaussian process by inducing points: many rows, numbers or classes",
+            factory="tfbdl_nngp.sparse_factory:build_sparse_gp",
+            config=SparseGPOptions,
+            task="supervised",
+            capabilities=trained,
+            default_engine="variational",
+            references=_SPARSE,
+        ),
     )
 
 
 @hookimpl
 def tfbdl_panels() -> Iterable[PanelSpec]:
-    """A demonstration: functions of infinitely wide networks."""
+    """Demonstrations: functions of infinitely wide networks, and how deep signals reach in them."""
     return (
         PanelSpec(
             name="wide_network",
@@ -87,18 +127,14 @@ def tfbdl_panels() -> Iterable[PanelSpec]:
             show="tfbdl_nngp.panel:show_network",
             controls=NetworkControls,
         ),
+        PanelSpec(
+            name="depth_of_networks",
+            summary="Order, chaos and the edge between them: how deep signals reach in random nets",
+            compute="tfbdl_nngp.depth_shown:depth_of_networks",
+            show="tfbdl_nngp.depth_panel:show_depth",
+            controls=DepthControls,
+        ),
     )
 
 
-def __getattr__(name: str) -> Any:
-    """Import what users call when it is first asked for; the hooks need none of it."""
-    if name == "layers":
-        return importlib.import_module(".layers", __name__)
-    if name not in _HEAVY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_HEAVY[name]}", __name__), name)
-
-
-def __dir__() -> list[str]:
-    """The names of this package, those imported on demand too."""
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = on_demand(__name__, _HEAVY)

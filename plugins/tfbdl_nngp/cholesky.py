@@ -96,7 +96,7 @@ def factorize(K: np.ndarray, noise: float | np.ndarray = 0.0) -> Factor:
             return Factor(lower, jitter)
         _restore(columns, diagonal)
         jitter, more = more, 10.0 * more
-        if jitter > 1.000001 * MOST_JITTER * level:
+        if jitter > 1.000001 * MOST_JITTER * level or not more > jitter:
             raise ModelError(_failure(columns, level, jitter / 10.0))
 
 

@@ -7,13 +7,14 @@ from typing import Any, Self
 import numpy as np
 from scipy import linalg, special
 
+from tfbdl import logistic_normal
 from tfbdl.closed_form import ClosedFormPredictive
 from tfbdl.errors import DataError, ModelError
 from tfbdl.likelihoods import Bernoulli
 
 from .covariance_function import covariance_of
 
-STEPS, TOLERANCE, NODES = 100, 1e-10, 64
+STEPS, TOLERANCE = 100, 1e-10
 
 
 class GPClassifier:
@@ -52,17 +53,17 @@ class GPClassifier:
             DataError: If there are other labels, or shapes do not fit.
             ModelError: If no mode is found.
         """
-        self.x = self.covariance.check(x)
-        labels = _labels(y, len(self.x))
-        K = self.covariance.matrix(self.x).astype(np.float64)
+        rows = self.covariance.check(x)
+        labels = _labels(y, len(rows))
+        K = self.covariance.matrix(rows).astype(np.float64)
         f, a, before = np.zeros(len(labels)), np.zeros(len(labels)), -np.inf
         for _ in range(STEPS):
             probs = special.expit(f)
             root = np.sqrt(probs * (1.0 - probs))  # W^(1/2)
-            self._lower = _factor(K, root)
+            lower = _factor(K, root)
             b = root**2 * f + labels - probs
             # algorithm 3.1, lines 5 to 7
-            step = b - root * linalg.cho_solve((self._lower, True), root * (K @ b)) - a
+            step = b - root * linalg.cho_solve((lower, True), root * (K @ b)) - a
             size = 1.0
             while True:
                 trial = a + size * step
@@ -77,6 +78,7 @@ class GPClassifier:
         else:
             raise ModelError(f"No mode was found in {STEPS} Newton steps. Is the kernel too large?")
         probs = special.expit(f)
+        self.x = rows
         self._weights, self._mode = np.sqrt(probs * (1.0 - probs)), f
         self._slope = labels - probs
         self._lower = _factor(K, self._weights)
@@ -115,13 +117,10 @@ class GPClassifier:
             ModelError: Before ``fit``.
         """
         mean, variance = self.latent(x)
-        nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
-        weights = weights / weights.sum()
-        f = mean[:, np.newaxis] + np.sqrt(variance)[:, np.newaxis] * nodes
-        probs = special.expit(f)
-        entropy = special.entr(probs) + special.entr(special.expit(-f))
-        average = (probs @ weights)[:, np.newaxis]
-        return ClosedFormPredictive(self, average, (entropy @ weights)[:, np.newaxis])
+        stddev = np.sqrt(variance)
+        probs = logistic_normal.mean_probability(mean, stddev)
+        entropy = logistic_normal.mean_entropy(mean, stddev)
+        return ClosedFormPredictive(self, probs[:, np.newaxis], entropy[:, np.newaxis])
 
     def _fitted(self) -> None:
         if self._mode is None:

@@ -57,8 +57,8 @@ class ProcessOptions(Config):
     )
 
 
-class NNGPOptions(ProcessOptions):
-    """Of an infinitely wide, fully connected network."""
+class NetworkOptions(Config):
+    """An infinitely wide, fully connected network."""
 
     depth: int = Field(3, ge=0, le=200, description="Hidden layers, before a linear readout.")
     activation: ActivationName = Field("relu", description="Of the hidden layers.")
@@ -75,8 +75,8 @@ class NNGPOptions(ProcessOptions):
     )
 
 
-class GPOptions(ProcessOptions):
-    """Of a Gaussian process whose kernel is written down."""
+class WrittenOptions(Config):
+    """A kernel that is written down."""
 
     kernel: str = Field(
         "rbf",
@@ -97,3 +97,50 @@ class GPOptions(ProcessOptions):
     def _kernel_is_read(cls, value: str) -> str:
         parse(value)
         return value
+
+
+class NNGPOptions(ProcessOptions, NetworkOptions):
+    """Of an infinitely wide network, conditioned exactly."""
+
+
+class GPOptions(ProcessOptions, WrittenOptions):
+    """Of a Gaussian process of a written kernel, conditioned exactly."""
+
+
+class SparseOptions(Config):
+    """What processes by inducing points have in common."""
+
+    num_inducing: int = Field(
+        200,
+        ge=1,
+        description="Inducing points: so many training rows, chosen one after the other where the "
+        "function is least known from those before; all of them where there are no more.",
+    )
+    move_inducing: bool = Field(
+        True, description="Train the places of the inducing points too (engine variational)."
+    )
+    noise: float | None = Field(
+        None,
+        gt=0,
+        description="Variance of the noise of targets that are numbers, in units of the "
+        "standardised targets; none: learned.",
+    )
+    standardize: bool = Field(
+        True,
+        description="Shift and scale each input, and targets that are numbers, to mean 0 and "
+        "standard deviation 1 over the training rows first.",
+    )
+    num_samples: int = Field(
+        8, ge=1, description="Draws of the function a step, for more than two classes."
+    )
+    dtype: Literal["float64", "float32"] = Field(
+        "float64", description="Of the data as they are taken in; all is computed in float64."
+    )
+
+
+class SparseNNGPOptions(SparseOptions, NetworkOptions):
+    """Of an infinitely wide network by inducing points."""
+
+
+class SparseGPOptions(SparseOptions, WrittenOptions):
+    """Of a Gaussian process of a written kernel by inducing points."""

@@ -18,9 +18,9 @@ from .families import Family, Hyperparameter
 
 REACH = 8.0
 """How far the logarithm of a hyperparameter may go from where it begins."""
-HARMLESS = ("bias_variance", "length_scale", "mixture")
-"""Where these end far off, a part of the kernel is without effect, and a prediction is none the
-worse: no biases, an input that does not matter."""
+HARMLESS = {"bias_variance": -1.0, "length_scale": 1.0, "mixture": 1.0}
+"""Where these end far off on this side, a part of the kernel is without effect, and a prediction is
+none the worse: no biases, an input that does not matter."""
 WORSE = 1e12
 """Stands for the misfit of hyperparameters whose covariance has no factor."""
 
@@ -145,9 +145,13 @@ class Evidence:
     def _notice(self, theta: np.ndarray) -> str:
         far = np.abs(theta - self.start) > REACH - 1e-6
         owners = np.repeat([hyper.name for hyper in self.free], self._sizes)
-        names = list(dict.fromkeys(owners[far].tolist()))
-        if not any(not name.startswith(HARMLESS) for name in names):
+        sides = np.sign(theta - self.start)
+        harmless = [
+            HARMLESS.get(n.rstrip("_0123456789")) == s for n, s in zip(owners, sides, strict=True)
+        ]
+        if not (far & ~np.array(harmless, bool)).any():
             return ""
+        names = list(dict.fromkeys(owners[far].tolist()))
         values = self.params(theta)
         listed = ", ".join(f"{n} = {np.array2string(values[n], precision=3)}" for n in names)
         return (

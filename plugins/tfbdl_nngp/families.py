@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -12,12 +13,12 @@ import tensorflow_probability as tfp
 
 from tfbdl.errors import OptionsError, did_you_mean
 
-from .config import GPOptions, NNGPOptions
+from .config import NetworkOptions, WrittenOptions
 from .covariance_function import CovarianceFunction
 from .expression import Factor, parse
 from .kernel import Kernel
 
-psd = tfp.math.psd_kernels
+psd, tfd = tfp.math.psd_kernels, tfp.distributions
 
 INITIAL = {
     "bias_variance": 0.1,
@@ -43,6 +44,12 @@ class Hyperparameter(NamedTuple):
     name: str
     shape: tuple[int, ...]
     initial: float
+
+    def prior(self) -> Any:
+        """LogNormal(log initial, 1), independent; its event shape is the shape."""
+        loc = tf.fill(self.shape, tf.constant(math.log(self.initial), tf.float64))
+        prior = tfd.LogNormal(loc, tf.ones_like(loc))
+        return tfd.Independent(prior, len(self.shape)) if self.shape else prior
 
 
 class Family(abc.ABC):
@@ -103,7 +110,7 @@ class NetworkFamily(Family):
         options: Of the model.
     """
 
-    def __init__(self, options: NNGPOptions) -> None:
+    def __init__(self, options: NetworkOptions) -> None:
         self.options = options
         words = ("weight_variance", "bias_variance")
         self._given = {word: getattr(options, word) for word in words}
@@ -131,7 +138,7 @@ class WrittenFamily(Family):
         OptionsError: If a value is given for a hyperparameter that there is not, or is none.
     """
 
-    def __init__(self, options: GPOptions, columns: int) -> None:
+    def __init__(self, options: WrittenOptions, columns: int) -> None:
         self.terms = parse(options.kernel)
         wanted: dict[str, tuple[int, ...]] = {}
         for term in self.terms:

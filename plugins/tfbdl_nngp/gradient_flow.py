@@ -63,8 +63,8 @@ class GradientFlow:
         Raises:
             DataError: If there is a NaN, or shapes do not fit.
         """
-        self.x = self.kernel.check_inputs(x)
-        self.y = targets_of(y, len(self.x))
+        rows = self.kernel.check_inputs(x)
+        self.x, self.y = rows, targets_of(y, len(rows))
         self._tangent = self.kernel.ntk(self.x)
         self._nngp = self.kernel.nngp(self.x)
         self._spectrum: tuple[np.ndarray, np.ndarray] | None = None

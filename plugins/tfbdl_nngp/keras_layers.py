@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
+import tensorflow as tf
 
 from tfbdl.errors import ModelError
 
@@ -37,24 +39,32 @@ def read(model: Any, weight_variance: Any = None, bias_variance: Any = None) -> 
     Raises:
         ModelError: If a layer or an initializer has no limit here.
     """
+    return _read(model, weight_variance, bias_variance, set())
+
+
+def _read(model: Any, weight_variance: Any, bias_variance: Any, seen: set[int]) -> list[Layer]:
+    """See ``read``; ``seen`` holds the layers that were met."""
     if not isinstance(model, keras.Model) or not hasattr(model, "layers") or not model.built:
         raise ModelError(
             "from_keras reads a built Sequential or functional keras.Model; a Sequential one is "
             f"built by keras.Input(shape) as its first layer. Received: {type(model).__name__}."
         )
     if isinstance(model, keras.Sequential):
-        layers = list(model.layers)
-        return [out for one in layers for out in _layers_of(one, weight_variance, bias_variance)]
+        variances = weight_variance, bias_variance
+        return [out for one in model.layers for out in _layers_of(one, *variances, seen)]
     if len(getattr(model, "inputs", None) or ()) != 1 or len(model.outputs) != 1:
         raise ModelError("from_keras reads models of one input and one output.")
-    return _Graph(model, weight_variance, bias_variance).read()
+    return _Graph(model, weight_variance, bias_variance, seen).read()
 
 
 class _Graph:
     """A functional model, read from its output back to its input."""
 
-    def __init__(self, model: Any, weight_variance: Any, bias_variance: Any) -> None:
+    def __init__(
+        self, model: Any, weight_variance: Any, bias_variance: Any, seen: set[int]
+    ) -> None:
         self.model, self.variances = model, (weight_variance, bias_variance)
+        self.seen = seen
 
     def read(self) -> list[Layer]:
         return self._between(self.model.outputs[0], self.model.inputs[0])
@@ -78,7 +88,7 @@ class _Graph:
                     "from_keras reads branches that are joined by Add of two. "
                     f"Received: {type(node.operation).__name__} of {len(parents)} tensors."
                 )
-            found = [*_layers_of(node.operation, *self.variances), *found]
+            found = [*_layers_of(node.operation, *self.variances, self.seen), *found]
             tensor = parents[0]
         return found
 
@@ -105,12 +115,18 @@ def _node(tensor: Any) -> Any:
     return operation._inbound_nodes[index]
 
 
-def _layers_of(layer: Any, weight_variance: Any, bias_variance: Any) -> list[Layer]:
+def _layers_of(layer: Any, weight_variance: Any, bias_variance: Any, seen: set[int]) -> list[Layer]:
     known = keras.layers
     if isinstance(layer, SKIPPED):
         return []
+    if id(layer) in seen and layer.weights:
+        raise ModelError(
+            f"The layer {layer.name!r} is called more than once: its weights are shared, and the "
+            "limit of shared weights is another. Expected: a layer for each call."
+        )
+    seen.add(id(layer))
     if isinstance(layer, (keras.Sequential, keras.Model)):
-        return read(layer, weight_variance, bias_variance)
+        return _read(layer, weight_variance, bias_variance, seen)
     if isinstance(layer, (known.Dense, known.Conv2D)) and type(layer) in (
         known.Dense,
         known.Conv2D,
@@ -168,7 +184,27 @@ def _activation_of(layer: Any) -> list[Layer]:
     if function is None or name == "linear":
         return []
     own = getattr(keras.activations, name, None) is function
-    return [Activation(name if own and name in duals.names() else function)]
+    if own and name in duals.names():
+        return [Activation(name)]
+    _require_elementwise(function, layer.name)
+    return [Activation(function)]
+
+
+def _require_elementwise(function: Any, layer: str) -> None:
+    """Refuse functions of several units at once, such as a softmax."""
+    values = np.linspace(-2.0, 2.0, 6)
+    try:
+        whole = np.asarray(function(tf.constant(values)))
+        alone = np.array([np.asarray(function(tf.constant([v, 0.3])))[0] for v in values])
+        holds = whole.shape == alone.shape and np.allclose(whole, alone)
+    except (IndexError, TypeError, ValueError, tf.errors.OpError):
+        holds = False
+    if not holds:
+        raise ModelError(
+            f"The activation of {layer!r} is no function of one unit at a time, so that it has no "
+            "limit here. End the net before a softmax. Received: "
+            f"{getattr(function, '__name__', function)}."
+        )
 
 
 def _channels_last(layer: Any) -> bool:

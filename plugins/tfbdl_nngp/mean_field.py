@@ -18,11 +18,13 @@ from scipy import optimize
 
 from tfbdl.errors import ModelError, OptionsError
 
-from . import duals
+from .duals.traced import traced
 from .layers.variances import checked
 
 LARGEST_VARIANCE = 1e8
 LEAST_VARIANCE = 1e-10
+NEAR = 1e-7
+"""Nearer to 1 than this, rounding decides on which side a correlation or a rate lies."""
 
 
 class MeanField:
@@ -51,7 +53,7 @@ class MeanField:
         bias_variance: float = 0.05,
         keep_prob: float = 1.0,
     ) -> None:
-        self.dual = duals.get(activation)
+        self.dual = traced(activation)
         self.weight_variance = checked("weight_variance", weight_variance, positive=True)
         self.bias_variance = checked("bias_variance", bias_variance)
         if not 0.0 < keep_prob <= 1.0:
@@ -130,7 +132,9 @@ class MeanField:
 
         if excess(0.0) <= 0.0:  # an odd activation without biases
             return 0.0
-        return float(optimize.brentq(excess, 0.0, 1.0 - 1e-9, xtol=1e-14))
+        if excess(1.0 - NEAR) >= 0.0:  # chaos by rounding alone
+            return 1.0
+        return float(optimize.brentq(excess, 0.0, 1.0 - NEAR, xtol=1e-14))
 
     @property
     def slope(self) -> float:
@@ -156,7 +160,8 @@ class MeanField:
 
         Infinite at the edge of chaos.
         """
-        return _depth(self._slope_at(self.correlation))
+        rate = self._slope_at(self.correlation)
+        return _depth(min(rate, 1.0))  # above 1 by rounding alone, where correlations end
 
     def _excess(self, q: float) -> float:
         return float(self.variance_map(q)) - q
@@ -189,7 +194,8 @@ def edge_of_chaos(
         keep_prob: Of dropout.
 
     Raises:
-        ModelError: If ``chi_1`` does not pass 1 in between.
+        ModelError: If ``chi_1`` does not pass 1 in between, or leaps over it because variances
+            have no fixed point beyond.
     """
 
     def above(weight_variance: float) -> float:
@@ -205,7 +211,14 @@ def edge_of_chaos(
             f"chi_1 does not pass 1 between weight_variance {low:g} and {high:g}: it is "
             f"{ends[0] + 1.0:.3g} and {ends[1] + 1.0:.3g} there."
         )
-    return float(optimize.brentq(above, low, high, xtol=1e-10))
+    found = float(optimize.brentq(above, low, high, xtol=1e-10))
+    before = above(found * (1.0 - 1e-6))
+    if abs(before) > 1e-3:
+        raise ModelError(
+            f"There is no edge of chaos: chi_1 is {before + 1.0:.3g} up to weight_variance "
+            f"{found:.4g}, and beyond it variances grow without an end."
+        )
+    return found
 
 
 def _depth(rate: float) -> float:
@@ -213,4 +226,4 @@ def _depth(rate: float) -> float:
     size = abs(rate)
     if size == 0.0:
         return 0.0
-    return math.inf if abs(size - 1.0) < 1e-9 else -1.0 / math.log(size)
+    return math.inf if abs(size - 1.0) < NEAR else -1.0 / math.log(size)

@@ -23,7 +23,8 @@ def mixture_predictive(model: Any, parts: Sequence[ClosedFormPredictive]) -> Clo
     """
     if model.likelihood.is_classification:
         probs = np.mean([np.asarray(part.distribution) for part in parts], axis=0)
-        return ClosedFormPredictive(model, probs, np.mean([p.aleatoric for p in parts], axis=0))
+        entropy = np.mean([part.expected_entropy for part in parts], axis=0)
+        return ClosedFormPredictive(model, probs, entropy)
     loc = np.stack([part.distribution.loc for part in parts], axis=-1)
     scale = np.stack([part.distribution.scale for part in parts], axis=-1)
     mixture = tfd.MixtureSameFamily(

@@ -22,6 +22,7 @@ from tfbdl.posterior import Posterior
 from tfbdl.protocols import Site
 
 from .config import GPOptions, NNGPOptions, ProcessOptions
+from .data_checks import check_info, check_shape, row_size
 from .evidence import Evidence
 from .families import INITIAL, Family, Hyperparameter, NetworkFamily, WrittenFamily
 from .label_predictive import LabelPredictive
@@ -35,7 +36,6 @@ tfb, tfd = tfp.bijectors, tfp.distributions
 
 JITTER = 1e-9
 """Of the log joint, beside the mean of the diagonal; a graph cannot try again."""
-SMALL_NOISE = 1e-6
 
 
 class ProcessModel(ParametricModel, abc.ABC):
@@ -81,11 +81,8 @@ class ProcessModel(ParametricModel, abc.ABC):
         seed: int = 0,
     ) -> None:
         super().__init__(options, info, prior, seed)
-        if info is not None and (info.y_shape is None or isinstance(info.x_shape, dict)):
-            received = "no targets" if info.y_shape is None else "inputs by name"
-            raise DataError(
-                f"A Gaussian process needs (x, y) with x [n, ...] of numbers. Received: {received}."
-            )
+        if info is not None:
+            check_info(info)
         self.num_classes = None if info is None else info.num_classes
         classes = self.num_classes is not None
         self.likelihood = likelihoods.get("categorical" if classes else "gaussian")
@@ -101,7 +98,7 @@ class ProcessModel(ParametricModel, abc.ABC):
             raise ModelError(
                 f"A {type(self).__name__} is made for data: give them to tfbdl.build or tfbdl.fit."
             )
-        return self._family(math.prod(size or 1 for size in self.info.x_shape))
+        return self._family(row_size(self.info.x_shape))
 
     @property
     def hyperparameters(self) -> tuple[Hyperparameter, ...]:
@@ -187,6 +184,8 @@ class ProcessModel(ParametricModel, abc.ABC):
 
     def predictive_at(self, regressor: GPRegressor, x: Any) -> ClosedFormPredictive:
         """What one process says of inputs ``[m, ...]``, in the units of the targets."""
+        if self.info is not None:
+            check_shape(self.info.x_shape, np.shape(x)[1:])
         scaling = self._scaling(self.params)
         rows = scaling.inputs(np.asarray(x, np.float64).reshape(len(x), -1))
         p = regressor.predict_f(rows)
@@ -237,10 +236,7 @@ class ProcessModel(ParametricModel, abc.ABC):
 
     def prior_of(self, site: str, params: Mapping[str, Any] | None = None) -> Any:
         """LogNormal(log initial, 1), independent."""
-        hyper = next(h for h in self.hyperparameters if h.name == site)
-        loc = tf.fill(hyper.shape, tf.constant(math.log(hyper.initial), tf.float64))
-        prior = tfd.LogNormal(loc, tf.ones_like(loc))
-        return tfd.Independent(prior, len(hyper.shape)) if hyper.shape else prior
+        return next(h for h in self.hyperparameters if h.name == site).prior()
 
     def log_joint(self, params: Mapping[str, tf.Tensor], batch: Any) -> tf.Tensor:
         """Log prior plus the log density of all targets, f integrated out, in nats.
@@ -253,8 +249,8 @@ class ProcessModel(ParametricModel, abc.ABC):
         if count is not None and x.shape[0] is not None and x.shape[0] != count:
             raise DataError(
                 f"Targets of a Gaussian process depend on one another: its density needs all "
-                f"{count} rows at once. Expected an engine without mini-batches; for more rows "
-                f"there is tfbdl_nngp.SparseGPRegressor. Received: {x.shape[0]} rows."
+                f"{count} rows at once. Expected an engine without mini-batches, or the models "
+                f"sparse_gp and sparse_nngp, which take them. Received: {x.shape[0]} rows."
             )
         total = tf.add_n([self.prior_of(n).log_prob(value) for n, value in params.items()])
         rows = {"x": tf.reshape(tf.cast(x, tf.float64), [x.shape[0], -1]), "y": self._columns(y)}

@@ -2,72 +2,93 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
 
+from .covariance_function import CovarianceFunction
+from .duals.traced import traced
 from .kernel import Kernel
 from .mean_field import MeanField
-from .panel import NetworkControls
+from .panel import REACH, NetworkControls
 from .predictive import ProcessPredictive
 from .regression import GPRegressor
 
-GRID, REACH, LINES, LAYERS = 161, 3.0, 8, 30
-
-# in the order in which they are seen
-POINTS = np.array([0.5, -2.0, 1.8, -0.7, 2.7, -2.8, 1.1, -1.4, 0.0, 2.2, -2.4, 1.5])
+GRID, LINES, LAYERS = 121, 8, 30
+LEAST = 1e-6
 
 
 def wide_network(fit: Any, controls: NetworkControls) -> dict[str, np.ndarray]:
-    """Functions of an infinitely wide network, given the first points of a fixed curve.
+    """Functions of an infinitely wide network, given points.
 
     Args:
         fit: None: the panel needs no run.
-        controls: The network and the number of points.
+        controls: The network and the points.
 
     Returns:
-        ``grid [g]``; ``mean [g]`` and ``sd [g]`` of the function; ``line [lines, g]``: draws;
-        ``x [n]``, ``y [n]``: the points; ``y_all``: those to come too; ``log_evidence``;
-        ``correlation [layers + 1]`` of two inputs that begin at 0.5 with variance 1.
+        ``grid [g]``; ``prior_sd [g]``; ``mean [g]`` and ``sd [g]`` of the function; ``line [lines,
+        g]``: draws; ``x [n]``, ``y [n]``: the points; ``log_evidence``; ``depth``; ``correlation
+        [layers + 1]`` of two inputs that begin at 0.5 with variance 1.
     """
-    kernel = Kernel.mlp(
-        controls.depth, controls.activation, controls.weight_variance, controls.bias_variance
-    )
+    covariance = _covariance(controls)
     grid = np.linspace(-REACH, REACH, GRID)[:, np.newaxis]
-    targets = np.sin(1.5 * POINTS) + 0.3 * POINTS
-    x, y = POINTS[: controls.points], targets[: controls.points]
-    if controls.points:
-        process = GPRegressor(kernel, controls.noise).fit(x[:, np.newaxis], y)
+    points = np.reshape(np.asarray(controls.points or (), np.float64), (-1, 2))
+    evidence = 0.0
+    if len(points):
+        process = GPRegressor(covariance, controls.noise).fit(points[:, :1], points[:, 1])
         evidence = process.log_marginal_likelihood()
         p = process.predict_f(grid, full_cov=True)
     else:
-        evidence = 0.0
-        p = _prior(kernel, grid)
+        p = _prior(covariance, grid)
     return {
         "grid": grid[:, 0],
+        "prior_sd": np.sqrt(covariance.diagonal(grid)),
         "mean": p.mean[:, 0],
         "sd": np.sqrt(p.variance[:, 0]),
         "line": p.sample(LINES, controls.seed)[:, :, 0],
-        "x": x,
-        "y": y,
-        "y_all": targets,
+        "x": points[:, 0],
+        "y": points[:, 1],
         "log_evidence": np.array(evidence),
-        "correlation": _correlations(controls),
+        "depth": np.array(controls.depth),
+        "correlation": np.array(
+            _correlations(controls.activation, controls.weight_variance, controls.bias_variance)
+        ),
     }
 
 
-def _prior(kernel: Kernel, grid: np.ndarray) -> Any:
-    covariance = kernel.nngp(grid)
+def _covariance(controls: NetworkControls) -> CovarianceFunction:
+    """The kernel without a graph of its own, for it is asked a few times only."""
+    kernel = Kernel.mlp(
+        controls.depth,
+        traced(controls.activation),
+        controls.weight_variance,
+        controls.bias_variance,
+    )
+    return CovarianceFunction(
+        kernel.between,
+        lambda x: kernel.between(x, x, paired=True),
+        kernel.dtype,
+        check=kernel.check_inputs,
+        compiled=True,
+    )
+
+
+def _prior(function: CovarianceFunction, grid: np.ndarray) -> ProcessPredictive:
+    covariance = function.matrix(grid)
     variance = np.diagonal(covariance)[:, np.newaxis]
-    model = GPRegressor(kernel)
+    model = GPRegressor(function)
     return ProcessPredictive(model, np.zeros_like(variance), variance, 0.0, covariance)
 
 
-def _correlations(controls: NetworkControls) -> np.ndarray:
+@functools.lru_cache(maxsize=64)  # neither depth nor points change it
+def _correlations(
+    activation: str, weight_variance: float, bias_variance: float
+) -> tuple[float, ...]:
     """Layer by layer, also where variances have no fixed point."""
-    field = MeanField(controls.activation, controls.weight_variance, controls.bias_variance)
+    field = MeanField(activation, weight_variance, bias_variance)
     found, q = [0.5], 1.0
     for _ in range(LAYERS):
-        found.append(float(field.correlation_map(found[-1], q)))
-        q = float(field.variance_map(q))
-    return np.clip(found, -1.0, 1.0)
+        found.append(min(float(field.correlation_map(found[-1], q)), 1.0))
+        q = max(float(field.variance_map(q)), LEAST)  # below it a correlation is rounding alone
+    return tuple(found)

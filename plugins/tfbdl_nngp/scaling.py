@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-import tensorflow as tf
+
+from tfbdl.standardization import column_moments
 
 
 @dataclass(frozen=True)
@@ -27,11 +28,11 @@ class Scaling:
     def of(cls, x: Any, y: Any, standardize: bool, num_classes: int | None) -> Self:
         """By training rows ``x [n, d]`` and ``y [n, k]``: arrays, or tensors of float64."""
         none, one = np.zeros(1), np.ones(1)
-        inputs = _moments(x) if standardize else (none, one)
+        inputs = column_moments(x) if standardize else (none, one)
         if num_classes is not None:
             targets: tuple[Any, Any] = (np.full(num_classes, 1.0 / num_classes), one)
         elif standardize:
-            targets = _moments(y)
+            targets = column_moments(y)
         else:
             targets = (np.zeros(y.shape[1]), np.ones(y.shape[1]))
         return cls(inputs[0], inputs[1], targets[0], targets[1])
@@ -43,12 +44,3 @@ class Scaling:
     def targets(self, y: Any) -> Any:
         """Standardised targets; of one-hot labels those of Lee et al. 2018, of mean 0."""
         return (y - self.target_mean) / self.target_scale
-
-
-def _moments(columns: Any) -> tuple[Any, Any]:
-    if tf.is_tensor(columns):
-        deviation = tf.math.reduce_std(columns, axis=0)
-        scale = tf.where(deviation > 0.0, deviation, tf.ones_like(deviation))
-        return tf.reduce_mean(columns, axis=0), scale
-    deviation = columns.std(axis=0)
-    return columns.mean(axis=0), np.where(deviation > 0.0, deviation, 1.0)

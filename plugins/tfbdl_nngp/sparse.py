@@ -8,12 +8,11 @@ from typing import Any, Self
 import numpy as np
 from scipy import linalg
 
-from tfbdl import random
 from tfbdl.config import check_whole
 from tfbdl.errors import DataError, ModelError, OptionsError
 from tfbdl.likelihoods import Gaussian
 
-from . import blocks
+from . import blocks, inducing
 from .cholesky import factorize
 from .covariance_function import covariance_of
 from .predictive import ProcessPredictive
@@ -47,7 +46,7 @@ class SparseGPRegressor:
 
     References:
         Titsias 2009, "Variational learning of inducing variables in sparse Gaussian processes",
-        (6) and (9); Burt, Rasmussen & van der Wilk 2020 (the choice of points).
+        (6) and (9).
     """
 
     likelihood = Gaussian(scale=None)
@@ -60,7 +59,8 @@ class SparseGPRegressor:
             raise OptionsError(f"noise is a variance above 0. Received: {noise!r}.")
         self.noise = float(noise)
         self.num_inducing = check_whole("num_inducing", num_inducing)
-        self.inducing = None if inducing is None else self.covariance.check(inducing)
+        self._given = None if inducing is None else self.covariance.check(inducing)
+        self.inducing: np.ndarray | None = self._given
         self._root: np.ndarray | None = None
 
     def fit(self, x: Any, y: Any) -> Self:
@@ -75,13 +75,15 @@ class SparseGPRegressor:
         """
         rows = self.covariance.check(x)
         targets = targets_of(y, len(rows))
-        if self.inducing is not None and self.inducing.shape[1:] != rows.shape[1:]:
+        points = self._given
+        if points is not None and points.shape[1:] != rows.shape[1:]:
             raise DataError(
                 f"Inducing points must be like rows, {list(rows.shape[1:])}. "
-                f"Received: {list(self.inducing.shape[1:])}."
+                f"Received: {list(points.shape[1:])}."
             )
-        if self.inducing is None:
-            self.inducing = rows[self._chosen(rows)]
+        if points is None:
+            points = rows[inducing.chosen(self.covariance, rows, self.num_inducing)]
+        self.inducing = points
         self._prior = factorize(self.covariance.matrix(self.inducing))
         m = len(self.inducing)
         precision, linear = np.eye(m), np.zeros((m, targets.shape[1]))
@@ -115,9 +117,9 @@ class SparseGPRegressor:
         Raises:
             ModelError: Before ``fit``.
         """
-        root, inducing = self._fitted()
+        root, points = self._fitted()
         rows = self.covariance.check(x)
-        A = self._prior.whiten(self.covariance.matrix(inducing, rows))
+        A = self._prior.whiten(self.covariance.matrix(points, rows))
         B = linalg.solve_triangular(root, A, lower=True)
         mean, covariance = B.T @ self._centre, None
         if full_cov:
@@ -134,26 +136,6 @@ class SparseGPRegressor:
         misfit = squares / self.noise - float((self._centre**2).sum())
         bound = -0.5 * (misfit + outputs * (log_det + n * math.log(2.0 * math.pi)))
         return bound - 0.5 * outputs * left / self.noise  # (9): the trace that Titsias adds
-
-    def _chosen(self, rows: np.ndarray) -> np.ndarray:
-        """Rows by a pivoted Cholesky decomposition, of at most 20 rows a point, drawn at seed 0."""
-        most = min(self.num_inducing, len(rows))
-        order = np.argsort(random.uniform((len(rows),), random.key(0, "inducing")).numpy())
-        pool = np.sort(order[: max(20 * most, ROWS)])
-        residual = self.covariance.diagonal(rows[pool]).astype(np.float64)
-        level, factors = residual.max(), np.zeros((most, len(pool)))
-        chosen: list[int] = []
-        for step in range(most):
-            best = int(residual.argmax())
-            if residual[best] <= 1e-10 * level:
-                break
-            chosen.append(best)
-            row = self.covariance.matrix(rows[pool[[best]]], rows[pool])[0]
-            row = row - factors[:step, best] @ factors[:step]
-            factors[step] = row / math.sqrt(residual[best])
-            residual = np.maximum(residual - factors[step] ** 2, 0.0)
-            residual[best] = 0.0
-        return pool[chosen]
 
     def _fitted(self) -> tuple[np.ndarray, np.ndarray]:
         if self._root is None or self.inducing is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .activation import Activation
+from .attention import Attention
 from .base import Covariances, Flow, Layer
 from .convolution import Convolution
 from .dense import Dense
@@ -14,6 +15,7 @@ from .residual import Residual
 
 __all__ = [
     "Activation",
+    "Attention",
     "AveragePooling",
     "Convolution",
     "Covariances",
