@@ -1,20 +1,16 @@
-"""The examples and the snippets of the README run as they stand, with fewer epochs."""
+"""The scripts under examples/ run, with fewer epochs, and show what they say."""
 
 from __future__ import annotations
 
 import importlib.util
 import math
 import os
-import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-import tfbdl
-
 ROOT = Path(__file__).parents[1]
-SNIPPETS = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
 
 
 def example(name: str) -> Callable[..., dict[str, float]]:
@@ -73,6 +69,21 @@ def test_digits_are_drawn_from_two_and_from_twenty_latent_variables(tmp_path: Pa
 
 
 @pytest.mark.slow
+@pytest.mark.skipif("TFBDL_DATA" not in os.environ, reason="TFBDL_DATA is not set: no MNIST.")
+def test_draws_disagree_on_turned_ones_where_a_plain_net_is_sure_and_wrong(tmp_path: Path) -> None:
+    found = example("rotated_digits")(tmp_path / "rotated_digits.png", epochs=3)
+    assert all(values.shape == (37,) for values in found.values())  # each 5 of 180 degrees
+    upright, lying = 0, slice(9, 16)  # 45 to 75 degrees
+    assert found["plain entropy"][upright] < 0.1
+    assert found["bbb entropy"][upright] < 0.1
+    information = found["bbb mutual information"]
+    assert information[lying].min() > 5.0 * information[upright]
+    sure_and_wrong = [found[f"{net} sure and wrong"][lying].mean() for net in ("plain", "bbb")]
+    assert sure_and_wrong[0] > 2.0 * sure_and_wrong[1]
+    assert (tmp_path / "rotated_digits.png").stat().st_size > 5000
+
+
+@pytest.mark.slow
 def test_ten_diverse_digits_are_of_more_kinds_than_ten_at_random(tmp_path: Path) -> None:
     kinds = example("diverse_digits")(tmp_path / "diverse_digits.png")
     # ten kinds alike in number: 10 (1 - 0.9^10) of 10 are met; one draw has a deviation of 1
@@ -88,29 +99,3 @@ def test_shapes_are_drawn_with_their_scores(tmp_path: Path) -> None:
     assert set(scores) == {"VAE", "beta = 4"}
     assert all(1 / 3 < score <= 1.0 for score in scores.values())
     assert (tmp_path / "shapes.png").stat().st_size > 5000
-
-
-@pytest.mark.parametrize("number", range(len(SNIPPETS)))
-def test_snippet_of_the_readme_runs(
-    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    code = re.sub(r"epochs=\d+", "epochs=2", SNIPPETS[number])
-    code = re.sub(r'("epochs"|"steps"): \d+', r"\1: 20", code)
-    names: dict[str, object] = {"__name__": "snippet"}
-    exec(compile(code, f"README.md, snippet {number}", "exec"), names)
-    if "model" in names:
-        low, high = names["low"], names["high"]
-        assert low.shape == high.shape
-        assert (low < high).all()
-        assert (tmp_path / "model.keras").is_file()
-    elif "fit" in names:
-        assert all(math.isfinite(value) for value in names["fit"].metrics.values())
-        assert set(names["fit"].posterior.mean()) == {"mu", "tau", "z"}
-    else:
-        (spec,) = names["tfbdl_priors"]()
-        assert isinstance(spec, tfbdl.PriorSpec)
-
-
-def test_readme_has_a_snippet_for_each_of_its_readers() -> None:
-    assert len(SNIPPETS) == 3
