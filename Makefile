@@ -52,8 +52,10 @@ type: $(INSTALLED) ## Static types.
 imports: $(INSTALLED) ## Who may import whom.
 	@$(BIN)/lint-imports
 
-docs: $(INSTALLED) ## The documentation, into site/.
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+docs: $(INSTALLED) ## The documentation, into site/; a warning is an error.
+	@rm -rf site
+	@$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env \
+		--doctree-dir build/doctrees docs site
 	@echo "site/index.html is written."
 
 dashboard: $(INSTALLED) ## Show the runs in RUNS=runs in a browser, on PORT=8501.

@@ -1,8 +1,7 @@
-"""The documentation keeps up with the code: hooks, public names, commands, options."""
+"""The documentation keeps up with the code: hooks, public names, commands, links."""
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import re
 import shlex
@@ -11,35 +10,26 @@ import sys
 import types
 from pathlib import Path
 
+import page_examples
+import plugin_pages
 import pytest
-import yaml
 
 import tfbdl
-from tfbdl import cli, config, hookspecs, registry, runs
-from tfbdl.specs import PriorSpec, RunSpec
+from tfbdl import cli, hookspecs, runs
+from tfbdl.specs import RunSpec
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = sorted(DOCS.rglob("*.md"))
+PAGES = [page for page in page_examples.pages() if DOCS in page.parents]
 HOOKS = sorted(name for name in vars(hookspecs) if name.startswith("tfbdl_"))
 SHELL_PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "AGENTS.md")] + PAGES
 
 
 def shell_lines(path: Path) -> list[str]:
     """The commands in the plain code blocks of a page, without comments."""
-    blocks = re.findall(r"^```(\w*)\n(.*?)^```", path.read_text(), re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```([^\n]*)\n(.*?)^```", path.read_text(), re.MULTILINE | re.DOTALL)
     lines = "".join(text for language, text in blocks if not language).splitlines()
     return [line.partition("  #")[0].strip() for line in lines if line.strip()]
-
-
-def reference() -> types.ModuleType:
-    """The module docs/reference.py."""
-    spec = importlib.util.spec_from_file_location("reference", DOCS / "reference.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.mark.parametrize("hook", HOOKS)
@@ -116,40 +106,15 @@ def test_every_command_is_documented() -> None:
         assert f"| `tfbdl {name}" in page
 
 
-def test_options_reference_holds_every_name_and_option() -> None:
-    found = registry.registry()
-    page = reference().page(found)
-    for kind, group in (
-        ("model", "model"), ("engine", "engine"), ("prior", "prior"), ("dataset", "data"),
-    ):  # fmt: skip
-        for name, spec in found.catalog(kind).items():
-            section = page.partition(f"\n### {kind} `{name}`\n")[2].partition("\n### ")[0]
-            for field in config.fields_of(spec.config):
-                assert f"| `--{group}.{field.name}` |" in section
-
-
-def test_options_reference_shows_a_new_plugin_by_itself_and_quotes_markup() -> None:
-    class Options(tfbdl.Config):
-        width: float = tfbdl.Field(2.5, gt=0, description="Of <b>tails</b> | wide.")
-
-    spec = PriorSpec(name="mine", summary="*Mine*", factory="mine:Prior", config=Options)
-    provider = registry.Provider("mine", "mine-dist", "3.1")
-    empty = {f"{kind}s": registry.Catalog(kind) for kind in ("model", "engine", "dataset", "panel")}
-    priors = registry.Catalog("prior", {"mine": (spec, provider)})
-    found = registry.Registry(**empty, priors=priors, plugins=registry.Catalog("plugin"))
-    page = reference().page(found)
-    assert "\n### prior `mine`\n" in page
-    assert "plugin 'mine' of mine-dist 3.1" in page
-    assert "| `--prior.width` | `2.5` | a finite number above 0 | " in page
-    assert r"Of &lt;b&gt;tails&lt;/b&gt; \| wide." in page
-    assert r"\*Mine\*." in page
-
-
 def test_every_page_stands_in_the_navigation_and_links_lead_somewhere() -> None:
-    navigation = yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"]
-    listed = set(re.findall(r"[\w/-]+\.md", str(navigation)))
-    assert listed == {str(page.relative_to(DOCS)) for page in PAGES} | {"reference/options.md"}
+    index = (DOCS / "index.md").read_text()
+    trees = re.findall(r"^```\{toctree\}\n(.*?)^```", index, re.MULTILINE | re.DOTALL)
+    entries = {entry for tree in trees for entry in tree.split() if not entry.startswith(":")}
+    made = {DOCS / name for name in (plugin_pages.INDEX, plugin_pages.OPTIONS)}
+    listed = {page for entry in entries for page in DOCS.glob(f"{entry}.md")}
+    assert listed - made == {*PAGES} - {DOCS / "index.md"}
+    assert {"plugins/index", "reference/options"} <= entries
     for page in SHELL_PAGES:
         for target in re.findall(r"\]\(([\w./-]+)\)", page.read_text()):
-            exists = (page.parent / target).exists()
-            assert exists or target.endswith("reference/options.md"), f"{page}: {target}"
+            path = (page.parent / target).resolve()
+            assert path.exists() or path in made, f"{page}: {target}"
