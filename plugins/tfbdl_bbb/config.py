@@ -42,6 +42,11 @@ class BBBOptions(Config):
     posterior: Literal["mean_field", "low_rank", "full_rank", "delta"] = Field(
         "mean_field", description="Family of the posterior over the weights."
     )
+    estimator: Literal["reparameterization", "local_reparameterization", "flipout"] = Field(
+        "reparameterization",
+        description="How training draws weights: once a batch; or anew for each row, in dense and "
+        "convolutional layers under a mean_field posterior.",
+    )
     dropout: float = Field(
         0.0, ge=0, lt=1, description="Share of units dropped after each hidden dense layer."
     )

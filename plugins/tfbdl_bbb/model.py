@@ -49,6 +49,7 @@ def build(
         prior,
         posterior=options.posterior,
         posterior_options=posterior_options,
+        estimator=options.estimator,
         kl_weight=options.kl_weight,
         class_names=info.class_names,
         name="bbb",

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import keras
 import tensorflow as tf
 
+from .. import row_noise
 from ..config import check_whole
 from ..errors import ModelError, OptionsError, did_you_mean
 from .defaults import DIVERGENCE, DRAW, POINT, POSTERIOR, PRIOR
@@ -146,8 +147,7 @@ class VariationalConvolution(VariationalLayer):
 
     def sign_shape(self, values: tf.Tensor) -> list[Any]:
         """Of Flipout's signs, channels last: one for each row and channel."""
-        rows = values.shape[0]
-        return [tf.shape(values)[0] if rows is None else rows, *[1] * self.rank, values.shape[-1]]
+        return row_noise.sign_shape(values, shared=range(1, self.rank + 1))
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         """As the inputs, with the spatial axes that Keras' own convolution has."""

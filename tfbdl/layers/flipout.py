@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
-from .. import random
+from .. import row_noise
 from .normal_kernel import NormalKernel
 from .sampling import representative
 from .variational_weight import Parts
-
-_WORD = 32
 
 
 class Flipout(NormalKernel):
@@ -44,30 +40,10 @@ class Flipout(NormalKernel):
 
     def apply_kernel(self, inputs: tf.Tensor, parts: Parts, call: Any) -> tf.Tensor:
         """The linear map, perturbed for each row: Wen et al. 2018, equation (4)."""
-        loc, delta = (tf.cast(part, inputs.dtype) for part in parts)
-        outputs = self.linear(inputs, loc)
-        s, r = (
-            signs(self.sign_shape(values), self.noise_key(call, "kernel", which), inputs.dtype)
-            for which, values in (("signs of inputs", inputs), ("signs of outputs", outputs))
-        )
-        return outputs + self.linear(inputs * s, delta) * r
 
+        def draw_signs(values: tf.Tensor, which: str) -> tf.Tensor:
+            key = self.noise_key(call, "kernel", which)
+            return row_noise.signs(self.sign_shape(values), key, values.dtype)
 
-def signs(shape: Sequence[Any], key: tf.Tensor, dtype: Any) -> tf.Tensor:
-    """Random signs, -1 or +1, each of one bit: a word of the generator gives 32 of a row.
-
-    Args:
-        shape: ``[..., units]``; all but ``units`` may be tensors.
-        key: ``[2]``.
-        dtype: Of the signs.
-    """
-    *rows, units = shape
-    words = -(-units // _WORD)
-    drawn = random.bits([*rows, words], key)
-    places = tf.constant(np.arange(_WORD, dtype=np.uint32))
-    bits = tf.bitwise.right_shift(drawn[..., tf.newaxis], places)
-    bits = tf.bitwise.bitwise_and(tf.bitcast(bits, tf.int32), 1)
-    # XLA would fuse the generators of two layers into one kernel, on which LLVM hangs. It fuses
-    # nothing through a product of matrices.
-    drawn = tf.matmul(tf.reshape(1.0 - 2.0 * tf.cast(bits, tf.float32), [-1, _WORD]), tf.eye(_WORD))
-    return tf.cast(tf.reshape(drawn, [*rows, words * _WORD])[..., :units], dtype)
+        loc, delta = parts
+        return row_noise.flipout(self.linear, inputs, loc, delta, draw_signs)

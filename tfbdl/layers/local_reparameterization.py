@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
+from .. import row_noise
 from .normal_kernel import NormalKernel
 from .sampling import representative
 from .variational_weight import Parts
@@ -36,15 +36,8 @@ class LocalReparameterization(NormalKernel):
 
     def apply_kernel(self, inputs: tf.Tensor, parts: Parts, call: Any) -> tf.Tensor:
         """Activations, drawn."""
-        loc, variance = parts
-        dtype = variance.dtype
-        mean = tf.cast(self.linear(inputs, tf.cast(loc, inputs.dtype)), dtype)
-        # In half precision squares would overflow, and small variances vanish.
-        spread = self.linear(tf.square(tf.cast(inputs, dtype)), variance)
-        # Where all inputs are zero, as beside a digit, the root has no finite gradient.
-        tiny = tf.constant(np.finfo(dtype.as_numpy_dtype).tiny, dtype)
-        law = tfd.Normal(mean, tf.sqrt(tf.maximum(spread, tiny)))  # Kingma et al. 2015, eq. (6)
+        law = row_noise.activations(self.linear, inputs, *parts)
         key = self.noise_key(call, "kernel", "activations")
         return tf.cast(
-            representative(self.kernel_posterior_tensor_fn, law, key, dtype), inputs.dtype
+            representative(self.kernel_posterior_tensor_fn, law, key, law.dtype), inputs.dtype
         )

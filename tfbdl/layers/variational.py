@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
+from .. import row_noise
 from .configs import activation_from, configs_of
 from .defaults import DIVERGENCE, DRAW, POINT, POSTERIOR, PRIOR
 from .noise import Call, NoisyLayer
@@ -106,8 +107,7 @@ class VariationalLayer(PosteriorLayer, abc.ABC):
 
     def sign_shape(self, values: tf.Tensor) -> list[Any]:
         """Of Flipout's signs for inputs or outputs: by default one for each number."""
-        shape = tf.shape(values)
-        return [shape[i] if n is None else n for i, n in enumerate(values.shape)]
+        return row_noise.sign_shape(values)
 
     # -- what they share ---------------------------------------------------------------------------
 

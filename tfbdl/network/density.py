@@ -15,6 +15,7 @@ from ..inference.surrogate import Surrogate, read
 from ..learned import Learned
 from ..likelihoods import Likelihood
 from ..protocols import Params, Site
+from . import moped
 from .sites import Untracked
 
 
@@ -27,6 +28,7 @@ class NetworkDensity:
         site_variables: Site name -> the variable that holds its location.
         learned: Name -> a learned parameter of likelihood or prior.
         learned_raw: Name -> its unconstrained weight.
+        prior_centres: Site -> where its prior is centred, if not at its own centre.
     """
 
     net: keras.Model
@@ -38,6 +40,7 @@ class NetworkDensity:
     learned: dict[str, Learned]
     learned_raw: dict[str, keras.Variable]
     num_data_seen: keras.Variable
+    prior_centres: dict[str, keras.Variable]
 
     @property
     def sites(self) -> tuple[Site, ...]:
@@ -176,7 +179,10 @@ class NetworkDensity:
         }
         variable = self.site_variables.items[site]
         dtype = keras.backend.standardize_dtype(variable.dtype)
-        return self.prior.distribution(tuple(variable.shape), dtype, site, **hyper)
+        prior = self.prior.distribution(tuple(variable.shape), dtype, site, **hyper)
+        if site in self.prior_centres:
+            prior = moped.centred(prior, read(self.prior_centres[site]), self.prior)
+        return prior
 
     def constrained(self, draw: Params) -> dict[str, tf.Tensor]:
         """From a draw of the surrogate to values in the constrained space."""
@@ -234,6 +240,9 @@ class NetworkDensity:
         if name not in masks:
             return 0.0
         mask = read(masks[name])
+        normal = distributions.as_normal(prior)
+        if normal is not None:  # whose elements need not be alike
+            return tf.reduce_sum((1.0 - mask) * normal.log_prob(tf.zeros((), mask.dtype)))
         return (1.0 - tf.reduce_mean(mask)) * prior.log_prob(tf.zeros_like(mask))
 
 

@@ -11,19 +11,19 @@ import numpy as np
 
 from .. import distributions, functional, likelihoods
 from ..distributions import Prior
-from ..errors import DataError, ModelError, OptionsError, did_you_mean
+from ..errors import DataError, ModelError, OptionsError
 from ..inference import surrogate as surrogates
 from ..inference.elbo import KLSchedule
 from ..inference.rows import CountedRows
 from ..likelihoods import Likelihood
 from ..specs import Capability
 from ..trainable import StepCounter, make_whole_executions
-from . import fitting, serialization
+from . import fitting, moped, serialization
+from .estimators import SHARED, RowEstimator, check_estimator
 from .objective import VariationalObjective
 from .queries import PREDICT_DRAWS, PosteriorQueries
 from .sites import SitesArgument, Untracked, choose_sites, learned_parameters
 
-ESTIMATORS = ("reparameterization", "local_reparameterization", "flipout")
 XLA_PARAMETERS = 20_000
 
 
@@ -45,7 +45,9 @@ class BayesianNetwork(VariationalObjective, PosteriorQueries, CountedRows, keras
         posterior: ``mean_field``, ``low_rank``, ``full_rank`` or ``delta``.
         posterior_options: ``initial_raw_scale`` (start of the raw scale, default -5; the scale
             is its softplus) and ``rank`` of ``low_rank``.
-        estimator: ``reparameterization``.
+        estimator: How training draws: ``reparameterization``, one draw of the weights a batch;
+            ``local_reparameterization`` or ``flipout``, noise of each row's own in dense and
+            convolutional layers, for gradients that vary less.
         sites: Which variables are random: names, patterns such as ``"dense*.kernel"``, or a
             predicate of name and variable. By default all that train, but for the scales and
             shifts of normalisation layers. What is not random is a point estimate.
@@ -53,15 +55,21 @@ class BayesianNetwork(VariationalObjective, PosteriorQueries, CountedRows, keras
         class_names: Of the labels 0, 1, ..., by which texts among the targets are coded; by
             default taken from the targets of the first ``fit``.
         kl_weight: 1 is Bayes, below 1 a cold posterior; or a KLSchedule.
+        moped_delta: For a net that is trained already: the prior, which must be normal, is centred
+            at its weights, and the posterior starts with standard deviations of ``moped_delta``
+            times their size, such as 0.1. None: the prior's own centre.
         name: Of the model.
 
     Raises:
         UnknownNameError: If likelihood, prior or posterior family do not exist.
         OptionsError: If an option does not exist or does not fit.
-        ModelError: If no variable would be random, or the family is too large.
+        ModelError: If no variable would be random, the family is too large, or the estimator has
+            no form for a layer.
 
     References:
-        Blundell et al. 2015, "Weight Uncertainty in Neural Networks", equations (1) to (6).
+        Blundell et al. 2015, "Weight Uncertainty in Neural Networks", equations (1) to (6);
+        Krishnan, Subedar and Tickoo 2020, "Specifying Weight Priors in Bayesian Deep Neural
+        Networks with Empirical Bayes", section 3 (MOPED).
 
     Example:
         ```python
@@ -90,18 +98,19 @@ class BayesianNetwork(VariationalObjective, PosteriorQueries, CountedRows, keras
         prior_options: Mapping[str, Any] | None = None,
         posterior: str = "mean_field",
         posterior_options: Mapping[str, Any] | None = None,
-        estimator: str = "reparameterization",
+        estimator: str = SHARED,
         sites: SitesArgument = None,
         num_data: int | None = None,
         class_names: Sequence[str] | None = None,
         kl_weight: float | KLSchedule = 1.0,
+        moped_delta: float | None = None,
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
         if not isinstance(net, keras.Layer):
             raise ModelError(f"net must be a Keras 3 model or layer. Received: {type(net)}.")
         super().__init__(name=name, dtype=keras.config.floatx(), **kwargs)
-        _check_estimator(estimator)
+        check_estimator(estimator)
         if num_data is not None and num_data < 1:
             raise OptionsError(f"num_data must be at least 1. Received: {num_data}.")
         if not callable(kl_weight) and not 0 <= kl_weight < float("inf"):
@@ -114,11 +123,14 @@ class BayesianNetwork(VariationalObjective, PosteriorQueries, CountedRows, keras
         self.posterior_family = posterior
         self.posterior_options = dict(posterior_options or {})
         self.estimator = estimator
+        self.row_estimator = None
+        self.moped_delta = moped.check_delta(moped_delta, posterior)
         self.sites_argument = sites
         self.given_num_data = num_data
         self.given_class_names = None if class_names is None else tuple(map(str, class_names))
         self.class_names = self.given_class_names
         self.kl_weight = kl_weight if callable(kl_weight) else float(kl_weight)
+        self.prior_centres = {}
         self._add_state("rng_seed", python_random.randint(1, 2**31 - 1))
         self._add_state("rng_step", 0)
         self._add_state("num_data_seen", num_data or 0)
@@ -166,8 +178,31 @@ class BayesianNetwork(VariationalObjective, PosteriorQueries, CountedRows, keras
         self.surrogate = surrogates.make(
             self.posterior_family, self.site_variables.items, **self.posterior_options
         )
+        if self.estimator != SHARED:
+            self.row_estimator = RowEstimator(
+                self.estimator, self.net, self.weight_sites(), self.surrogate
+            )
+        if self.moped_delta is not None:
+            self._centre_prior(self.moped_delta)
         if self.has_gaussian_prior:
             self.capabilities = type(self).capabilities | {Capability.GAUSSIAN_PRIOR}
+
+    def _centre_prior(self, delta: float) -> None:
+        weights = self.weight_sites()
+        self.prior_centres = {
+            name: self.add_weight(
+                name=f"{name}.prior_centre",
+                shape=variable.shape,
+                dtype=variable.dtype,
+                trainable=False,
+                autocast=False,
+                initializer=lambda shape, dtype=None, v=variable: keras.ops.convert_to_tensor(v),
+            )
+            for name, variable in weights.items()
+        }
+        for name in weights:
+            self.prior_of(name, {})  # raises if it is not normal
+        moped.set_scales(self.surrogate, weights, delta)
 
     def _add_state(self, name: str, value: int) -> None:
         weight = self.add_weight(
@@ -369,22 +404,21 @@ def bayesianize(
     """A BayesianNetwork around a copy of ``net``, which itself stays as it is.
 
     Args:
-        net: A built Keras net; its weights are the posterior's first locations.
+        net: A built Keras net; its weights are the posterior's first locations. One that is
+            trained keeps what it knows with ``moped_delta=0.1``.
         likelihood: As in BayesianNetwork.
         prior: As in BayesianNetwork.
         **options: The other arguments of BayesianNetwork.
+
+    Raises:
+        ModelError, OptionsError: As in BayesianNetwork, and ModelError if the net cannot be copied
+            from its configuration.
+
+    Example:
+        ```python
+        model = tfbdl.bayesianize(trained, "categorical", moped_delta=0.1, estimator="flipout")
+        model.compile(optimizer="adam")
+        model.fit(x, y, epochs=5)
+        ```
     """
     return BayesianNetwork(functional.clone(net), likelihood, prior, **options)
-
-
-def _check_estimator(estimator: str) -> None:
-    if estimator not in ESTIMATORS:
-        raise OptionsError(
-            f"estimator must be one of {', '.join(ESTIMATORS)}."
-            f"{did_you_mean(estimator, ESTIMATORS)} Received: {estimator!r}."
-        )
-    if estimator != "reparameterization":
-        raise OptionsError(
-            f"estimator={estimator!r} works inside layers, which are not in this version. "
-            "Use estimator='reparameterization'."
-        )

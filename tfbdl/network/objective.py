@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import keras
@@ -12,6 +13,7 @@ from ..inference.elbo import KLSchedule
 from ..inference.surrogate import read
 from ..trainable import THREAD, StepCounter, evaluating
 from .density import NetworkDensity, widen
+from .estimators import RowEstimator
 
 
 class VariationalObjective(NetworkDensity):
@@ -22,6 +24,7 @@ class VariationalObjective(NetworkDensity):
         rng_seed, rng_step: What the noise of training is a function of.
         evaluation_step: What the noise of an evaluation is a function of.
         nll_metric, kl_metric, elbo_metric: Means over batches.
+        row_estimator: What gives each row noise of its own, if the estimator does.
     """
 
     kl_weight: float | KLSchedule
@@ -32,15 +35,22 @@ class VariationalObjective(NetworkDensity):
     kl_metric: keras.metrics.Mean
     elbo_metric: keras.metrics.Mean
     losses: list[tf.Tensor]
+    row_estimator: RowEstimator | None
 
     def call(self, inputs: Any, training: bool | None = None) -> tf.Tensor:
-        """Run the net with one draw of the weights; gives the parameters of the likelihood."""
-        draw = self.surrogate.sample(self._noise_key(bool(training)))
+        """Run the net with one draw of the weights; gives the parameters of the likelihood.
+
+        By an estimator with noise of each row's own, with a draw of the kernels for each row.
+        """
+        key = self._noise_key(bool(training))
+        draw = self.surrogate.sample(key)
         pairs = [(variable, draw[name]) for name, variable in self.weight_sites().items()]
         added: list[tf.Tensor] = []
-        outputs, updates = functional.apply(
-            self.net, pairs, inputs, training=bool(training), losses=added
-        )
+        rows = self.row_estimator
+        with contextlib.nullcontext() if rows is None else rows.noisy(draw, key):
+            outputs, updates = functional.apply(
+                self.net, pairs, inputs, training=bool(training), losses=added
+            )
         functional.assign(updates)
         THREAD.draw, THREAD.losses = draw, added
         return widen(outputs)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def clone(model: BayesianNetwork, seed: int | None, **changes: Any) -> BayesianNetwork:
     """A copy with the same weights, or initialised anew from ``seed``."""
     arguments: dict[str, Any] = {
-        "net": functional.clone(model.net, seed),
+        "net": _copied_net(model, seed),
         "likelihood": model.likelihood,
         "prior": model.prior,
         "posterior": model.posterior_family,
@@ -26,6 +26,7 @@ def clone(model: BayesianNetwork, seed: int | None, **changes: Any) -> BayesianN
         "num_data": model.given_num_data,
         "class_names": model.class_names if seed is None else model.given_class_names,
         "kl_weight": model.kl_weight,
+        "moped_delta": model.moped_delta,
         "name": model.name,
         **changes,
     }
@@ -35,6 +36,17 @@ def clone(model: BayesianNetwork, seed: int | None, **changes: Any) -> BayesianN
     else:
         copy.rng_seed.assign(seed)
     return copy
+
+
+def _copied_net(model: BayesianNetwork, seed: int | None) -> keras.Model:
+    """A copy of the net; one initialised anew begins where the prior is centred, if it is."""
+    if seed is None or not model.prior_centres:
+        return functional.clone(model.net, seed)
+    net = functional.clone(model.net)
+    named = functional.site_names(net)
+    for name, centre in model.prior_centres.items():
+        named[name].assign(centre)
+    return net
 
 
 def config_of(model: BayesianNetwork) -> dict[str, Any]:
@@ -59,6 +71,7 @@ def config_of(model: BayesianNetwork) -> dict[str, Any]:
         "kl_weight": keras.saving.serialize_keras_object(kl_weight)
         if callable(kl_weight)
         else kl_weight,
+        "moped_delta": model.moped_delta,
     }
 
 
@@ -93,6 +106,8 @@ def _copy_weights(source: BayesianNetwork, target: BayesianNetwork) -> None:
     for variable in target.surrogate.weights:
         if (path := variable.path.partition("/")[2]) in by_path:
             variable.assign(by_path[path])
+    for name, centre in source.prior_centres.items():
+        target.prior_centres[name].assign(centre)
     for name, raw in source.learned_raw.items():
         target.learned_raw[name].assign(raw)
     for state in ("rng_seed", "rng_step", "num_data_seen"):
