@@ -57,6 +57,16 @@ def row(*cells: Any) -> None:
     print(f"| {' | '.join(str(cell) for cell in cells)} |", flush=True)
 
 
+def table(found: list[dict[str, float]]) -> list[dict[str, float]]:
+    """Print the median and the range of each figure over seeds; gives them back."""
+    print()
+    header("figure", f"median of {len(found)} seeds", "range")
+    for name in found[0]:
+        values = np.asarray([one[name] for one in found])
+        row(name, f"{np.median(values):.4g}", f"{values.min():.4g} to {values.max():.4g}")
+    return found
+
+
 def spread(values: Iterable[float], digits: int) -> str:
     """Median, and in brackets the range."""
     found = np.asarray(list(values), np.float64)

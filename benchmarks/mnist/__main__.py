@@ -1,121 +1,14 @@
-"""Bayes by Backprop on MNIST as Blundell et al. 2015 have it, and pruning by signal-to-noise.
+"""Bayes by Backprop on MNIST: the net of Blundell et al. 2015, and a convolutional one.
 
-``python -m benchmarks.mnist`` needs MNIST (``$TFBDL_DATA/mnist.npz``, or Keras' download). For
-each seed it trains a 784-400-400-10 net with the scale-mixture prior for twelve epochs and prints
-test error and NLL of the mean weights and of an average over draws, the error after pruning by
-signal-to-noise, by magnitude and by reversed signal-to-noise, and the mutual information on
-digits beside that on rotated digits and on noise, which the net has not seen.
+``make bench NAME=mnist`` needs MNIST (``$TFBDL_DATA/mnist.npz``, or Keras' download);
+``ARGS="--only convolutional"`` runs one part. See ``dense`` and ``convolutional``.
 """
 
 from __future__ import annotations
 
-import argparse
-from typing import Any
+from benchmarks import parts
 
-import numpy as np
-
-import tfbdl
-from benchmarks import harness
-from tfbdl.data import Dataset
-from tfbdl.predictive import Predictive
-
-FRACTIONS = (0.0, 0.5, 0.75, 0.9, 0.95, 0.98)
-DRAWS = 10
-
-
-def main() -> None:
-    """Run, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=12)
-    arguments = parser.parse_args()
-    rows = [_measure(seed, arguments.epochs) for seed in range(arguments.seeds)]
-    print(f"\n| figure | median of {len(rows)} seeds | range |\n|---|---|---|")
-    for name in rows[0]:
-        values = np.asarray([row[name] for row in rows])
-        print(f"| {name} | {np.median(values):.4g} | {values.min():.4g} to {values.max():.4g} |")
-    print(harness.write("mnist", rows))
-
-
-def _measure(seed: int, epochs: int) -> dict[str, float]:
-    fit = tfbdl.fit(
-        "bbb",
-        "mnist",
-        prior="scale_mixture",
-        prior_options={"pi": 0.5, "sigma1": 1.0, "sigma2": float(np.exp(-6))},
-        model_options={"hidden": (400, 400), "standardize": False},
-        engine_options={
-            "epochs": epochs,
-            "batch_size": 128,
-            "learning_rate": 1e-3,
-            "schedule": "constant",
-        },
-        data_options={"scale": "126"},
-        seed=seed,
-    )
-    data = _test_rows()
-    row = {
-        "training seconds": fit.metrics["seconds"],
-        "error of mean weights, %": _error_of_mean(fit.model, data),
-        f"error over {DRAWS} draws, %": 100 * _score(fit.model, data, seed)["error"],
-        f"NLL over {DRAWS} draws": _score(fit.model, data, seed)["nll"],
-        f"ECE over {DRAWS} draws": _score(fit.model, data, seed)["ece"],
-    }
-    for fraction in FRACTIONS[1:]:
-        row[f"pruned {fraction:.0%} by signal-to-noise, %"] = _error_of_mean(
-            fit.model.prune(fraction), data
-        )
-    mean = fit.model.surrogate.mean()
-    magnitude = {name: np.abs(mean[name].numpy()) for name in fit.model.weight_sites()}
-    reverse = {name: -ratio for name, ratio in fit.model.signal_to_noise().items()}
-    for fraction in (0.5, 0.75, 0.9):
-        row[f"pruned {fraction:.0%} by magnitude, %"] = _error_of_mean(
-            _pruned_by(fit.model, magnitude, fraction), data
-        )
-    row["pruned 50% by reversed signal-to-noise, %"] = _error_of_mean(
-        _pruned_by(fit.model, reverse, 0.5), data
-    )
-    rng = np.random.default_rng(seed)
-    images = data[0].reshape(-1, 28, 28)
-    for name, x in {
-        "digits": data[0],
-        "rotated digits": np.rot90(images, axes=(1, 2)).reshape(len(images), -1).copy(),
-        "noise": rng.permuted(data[0], axis=1),
-    }.items():
-        information = fit.model.predictive(x[:2000], DRAWS, seed=seed).mutual_information
-        row[f"mutual information on {name}, nats"] = float(np.mean(information))
-    for name, value in row.items():
-        print(f"seed {seed}: {name}: {value:.4g}", flush=True)
-    return row
-
-
-def _test_rows() -> tuple[np.ndarray, np.ndarray]:
-    plan = tfbdl.plan("bbb", "mnist", data_options={"scale": "126"})
-    from tfbdl.run import load_data
-
-    data: Dataset = load_data(plan)
-    return data.x_test, data.y_test
-
-
-def _score(model: Any, data: tuple[np.ndarray, np.ndarray], seed: int) -> dict[str, float]:
-    from tfbdl.evaluation import evaluate
-
-    predictive: Predictive = model.predictive(data[0], DRAWS, seed=seed)
-    return evaluate(predictive, data[1])
-
-
-def _error_of_mean(model: Any, data: tuple[np.ndarray, np.ndarray]) -> float:
-    outputs = model.outputs(model.surrogate.mean(), data[0]).numpy()
-    return float(100 * np.mean(outputs.argmax(axis=-1) != data[1]))
-
-
-def _pruned_by(model: Any, scores: dict[str, np.ndarray], fraction: float) -> Any:
-    pruned = model.prune(0.0)
-    threshold = np.quantile(np.concatenate([s.ravel() for s in scores.values()]), fraction)
-    for name, score in scores.items():
-        pruned.surrogate.masks[name].assign(score > threshold)
-    return pruned
-
+from . import convolutional, dense
 
 if __name__ == "__main__":
-    main()
+    parts.run("mnist", __doc__, {"dense": dense.run, "convolutional": convolutional.run})
