@@ -20,6 +20,7 @@ from layer_cases import LIMIT, mean_error, variance_error
 
 from tfbdl import layers
 from tfbdl.errors import ModelError, OptionsError, TfbdlWarning
+from tfbdl.inference import dropout
 from tfbdl.layers.log_uniform import LogUniform, log_uniform_divergence
 
 tfd = tfp.distributions
@@ -40,6 +41,24 @@ makers = pytest.mark.parametrize(
 
 
 # -- Monte Carlo dropout -------------------------------------------------------------------------
+
+
+def test_the_engines_draw_is_one_mask_for_all_rows():
+    first, second = layers.MCDropout(0.5, name="first"), layers.MCDropout(0.5, name="second")
+    net = keras.Sequential([keras.Input((2000,)), first, second])
+    calls = int(first.rng_step)
+    x = np.ones((3, 2000), "float32")
+    one, again, other = (
+        dropout.apply(net, [], x, tf.constant(seed, tf.int64)).numpy() for seed in (7, 7, 8)
+    )
+    np.testing.assert_array_equal(one, np.tile(one[:1], (3, 1)))
+    np.testing.assert_array_equal(one, again)
+    assert np.mean(one == other) < 0.8  # 0.25^2 + 0.75^2 of independent masks
+    kept = scipy.stats.binomtest(int(np.sum(one[0] > 0)), 2000, 0.25)  # 0.5 if masks were the same
+    assert kept.pvalue > SMALLEST_P
+    assert int(first.rng_step) == calls  # the net is as before
+    behind = keras.Sequential([keras.Input((2,)), first, keras.layers.Dense(1, name="dense")])
+    assert dropout.rates(behind)["dense.kernel"] == 0.5
 
 
 @pytest.mark.parametrize("training", [False, True])

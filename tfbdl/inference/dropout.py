@@ -34,13 +34,14 @@ _LOCK = threading.RLock()
 def layers(net: keras.Model) -> list[keras.layers.Layer]:
     """The layers of ``net`` that drop something: their rate is above zero.
 
-    Those that multiply by noise (Dropout, the spatial ones, GaussianDropout), and the cells of
-    recurrent layers with ``dropout`` or ``recurrent_dropout``.
+    Those that multiply by noise (Dropout, the spatial ones, GaussianDropout, and those whose class
+    says ``multiplies_by_noise``), and the cells of recurrent layers with ``dropout`` or
+    ``recurrent_dropout``.
     """
     return [
         layer
         for layer in functional.layers_of(net)
-        if (isinstance(layer, _MULTIPLICATIVE) and layer.rate > 0) or _is_cell(layer)
+        if (_is_multiplicative(layer) and layer.rate > 0) or _is_cell(layer)
     ]
 
 
@@ -54,7 +55,7 @@ def rates(net: keras.Model) -> dict[str, float]:
     found: dict[str, float] = dict.fromkeys(names.values(), 0.0)
     before = 0.0
     for layer in functional.layers_of(net):
-        if isinstance(layer, _MULTIPLICATIVE):
+        if _is_multiplicative(layer):
             before = float(layer.rate)
         elif not list(functional.layers_of(layer)):
             own = {"kernel": before, "embeddings": 0.0, "bias": 0.0}
@@ -85,12 +86,25 @@ def apply(
     """
     active = layers(net)
     seed = tf.cast(seed, "int64")
-    states = [
-        (layer.seed_generator.state, tf.stack([seed, tf.constant(i * _APART, "int64")]))
-        for i, layer in enumerate(active)
-    ]
+    states = [_state_of(layer, i, seed) for i, layer in enumerate(active)]
     with _masking(net, active):
         return functional.apply(net, [*values, *states], inputs)[0]
+
+
+def _state_of(layer: Any, position: int, seed: tf.Tensor) -> tuple[keras.Variable, tf.Tensor]:
+    """What the noise of a layer's next call is a function of, and its value for a seed."""
+    if _counts_calls(layer):
+        return layer.rng_step, seed
+    return layer.seed_generator.state, tf.stack([seed, tf.constant(position * _APART, "int64")])
+
+
+def _counts_calls(layer: Any) -> bool:
+    """Whether a layer's noise is a function of its name and of ``rng_step``."""
+    return bool(getattr(type(layer), "multiplies_by_noise", False))
+
+
+def _is_multiplicative(layer: Any) -> bool:
+    return isinstance(layer, _MULTIPLICATIVE) or _counts_calls(layer)
 
 
 @contextlib.contextmanager

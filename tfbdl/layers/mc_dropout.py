@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
@@ -17,8 +17,8 @@ class MCDropout(NoisyLayer):
     """Keras' Dropout with a fresh mask at each call, training or not.
 
     What is kept is multiplied by ``1 / (1 - rate)``, so that means stay. Each prediction of a net
-    with such layers is one draw from its predictive distribution: average several. A net without
-    them is predicted so by engine ``mc_dropout``, which takes ``keras.layers.Dropout``.
+    with such layers is one draw from its predictive distribution: average several. Engine
+    ``mc_dropout`` does so, for ``keras.layers.Dropout`` too, with one mask for all rows of a draw.
 
     Args:
         rate: The share that is dropped, from 0 and below 1.
@@ -47,6 +47,8 @@ class MCDropout(NoisyLayer):
         draws = np.stack([model.predict(x) for _ in range(100)])
         ```
     """
+
+    multiplies_by_noise: ClassVar[bool] = True
 
     def __init__(
         self, rate: float, noise_shape: Any = None, seed: int | None = None, **kwargs: Any
