@@ -1,7 +1,8 @@
-"""Two logical CPUs for the tests of replicas, wherever a test module uses TensorFlow."""
+"""Two logical CPUs for tests of replicas; one search for Streamlit's components a process."""
 
 from __future__ import annotations
 
+import functools
 import re
 import sys
 
@@ -9,19 +10,28 @@ import pytest
 
 
 def pytest_collectstart(collector: pytest.Collector) -> None:
-    """Split the CPU before a module's constants can begin TensorFlow.
-
-    A check of replicas that finds one CPU would start a process of its own, ten seconds each.
-    Modules that do not speak of TensorFlow or Keras leave it unloaded.
-    """
-    if isinstance(collector, pytest.Module) and _uses_tensorflow(collector):
+    """Prepare a process for the modules that it will run; light ones leave all unloaded."""
+    if not isinstance(collector, pytest.Module):
+        return
+    if _uses_tensorflow(collector):
+        # Before a module's constants can begin TensorFlow: a check of replicas that finds one CPU
+        # would start a process of its own, ten seconds each.
         from tfbdl.testing import two_logical_cpus
 
         two_logical_cpus()
+    if _imports(collector, "streamlit|dashboard_cases"):
+        # Each new AppTest would read the metadata of every installed package, a second each.
+        from streamlit.components.v2 import manifest_scanner
+
+        scan = manifest_scanner.scan_component_manifests
+        if not hasattr(scan, "cache_info"):
+            manifest_scanner.scan_component_manifests = functools.cache(scan)
 
 
 def _uses_tensorflow(module: pytest.Module) -> bool:
-    if "tensorflow" in sys.modules:
-        return True
+    return "tensorflow" in sys.modules or _imports(module, "keras|tensorflow")
+
+
+def _imports(module: pytest.Module, packages: str) -> bool:
     text = module.path.read_text(encoding="utf-8")
-    return re.search(r"^(import|from) (keras|tensorflow)", text, re.MULTILINE) is not None
+    return re.search(rf"^(import|from) ({packages})", text, re.MULTILINE) is not None
