@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 import sys
 
@@ -26,6 +27,8 @@ def pytest_collectstart(collector: pytest.Collector) -> None:
         scan = manifest_scanner.scan_component_manifests
         if not hasattr(scan, "cache_info"):
             manifest_scanner.scan_component_manifests = functools.cache(scan)
+        # Each script would look through all that the tests before it left in the process.
+        os.environ.setdefault("STREAMLIT_RUNNER_POST_SCRIPT_GC", "false")
 
 
 def _uses_tensorflow(module: pytest.Module) -> bool:

@@ -45,7 +45,7 @@ def page_of_run(name: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> AppTe
     """A page of the run ``first``, run to its end."""
     monkeypatch.setenv(state.RUNS_VARIABLE, str(root))
     script = f"from tfbdl_dashboard.pages import {name}\n{name}.show()\n"
-    shown = AppTest.from_string(script, default_timeout=60)
+    shown = AppTest.from_string(script, default_timeout=180)
     shown.query_params["run"] = "first"
     shown.run()
     assert not shown.exception

@@ -35,6 +35,15 @@ def engines() -> Iterator[Any]:
         yield pytest.param(name, marks=[pytest.mark.slow] if name in compiled else [])
 
 
+def models() -> Iterator[Any]:
+    """Of each plugin's models the first is quick; all are tested with the slow."""
+    catalog, seen = registry().models, set()
+    for name in names("model"):
+        provider = catalog.provider(name).plugin
+        yield pytest.param(name, marks=[pytest.mark.slow] if provider in seen else [])
+        seen.add(provider)
+
+
 def datasets() -> Iterator[Any]:
     for spec in built_in("dataset"):
         if not any(field.is_required() for field in spec.config.model_fields.values()):
@@ -78,12 +87,12 @@ def test_model_offers_what_its_spec_says(name: str) -> None:
     testing.check_model(name)
 
 
-@pytest.mark.parametrize("name", names("model"))
+@pytest.mark.parametrize("name", list(models()))
 def test_model_obeys_its_seed(name: str) -> None:
     testing.check_seeds(name)
 
 
-@pytest.mark.parametrize("name", names("model"))
+@pytest.mark.parametrize("name", list(models()))
 def test_model_is_the_same_after_save_and_load(name: str) -> None:
     testing.check_saves(name)
 

@@ -13,6 +13,7 @@ from .config import Config, make
 from .errors import ModelError, OptionsError, SpecError, did_you_mean
 from .protocols import Parameter
 from .specs import NoOptions
+from .sums import event_sum
 
 __all__ = [
     "Prior",
@@ -265,11 +266,8 @@ def expected_log_prob(
     normal = as_normal(distribution)
     if normal is None:
         return distribution.log_prob(sample)
-    curvature = tf.reduce_sum(
-        tf.square(stddev / normal.scale) + tf.zeros_like(mean),
-        axis=tf.range(-distribution.event_shape.rank, 0),
-    )
-    return distribution.log_prob(mean) - 0.5 * curvature
+    elements = normal.log_prob(mean) - 0.5 * tf.square(stddev / normal.scale)
+    return event_sum(elements, distribution.event_shape.rank)
 
 
 def static_shape(shape: Any) -> tuple[int, ...]:

@@ -22,6 +22,7 @@ import tensorflow as tf
 
 from .. import random
 from ..errors import ModelError, OptionsError, UnknownNameError, did_you_mean
+from ..sums import event_sum
 
 LOG_2PI_E = 1.0 + math.log(2.0 * math.pi)
 MAX_FULL_RANK = 2_000
@@ -180,7 +181,7 @@ class MeanField(Surrogate):
             terms = tf.math.log(tf.nn.softplus(read(rho))) + 0.5 * LOG_2PI_E
             if self.masks:
                 terms *= read(self.masks[name])
-            entropies[name] = tf.reduce_sum(terms)
+            entropies[name] = event_sum(terms)
         return entropies
 
     def covariance(self) -> tf.Tensor:

@@ -9,6 +9,7 @@ import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 from ..errors import ModelError, OptionsError, did_you_mean
+from ..sums import event_sum
 from .sampling import elementwise_normal
 
 ESTIMATORS = ("auto", "exact", "monte_carlo")
@@ -81,7 +82,7 @@ def closed_form(posterior: tfd.Distribution, prior: tfd.Distribution) -> tf.Tens
     """KL(posterior || prior), summed over all elements; None where no closed form is known."""
     q, p = elementwise_normal(posterior), elementwise_normal(prior)
     if q is not None and p is not None:
-        return tf.reduce_sum(normal_divergence(q.loc, q.scale, p.loc, p.scale))
+        return event_sum(normal_divergence(q.loc, q.scale, p.loc, p.scale))
     if _whole_shape(posterior) != _whole_shape(prior):  # TFP would count elements twice
         return None
     try:
