@@ -302,11 +302,19 @@ class Predictive:
         if self._states_at != start:  # the states of a block serve all its rows
             self._states = self.posterior.states(start, stop, self.seed, self.draws)
             self._states_at = start
-        x = tf.nest.map_structure(lambda part: tf.convert_to_tensor(part[rows]), self.x)
+        x = tf.nest.map_structure(lambda part: tf.convert_to_tensor(part[rows]), self._inputs)
         outputs, parameters = conditionals.forward(self.model, self.block > 1)(self._states, x)
         if self.keep or self._size_of_all(outputs) <= KEEP_BYTES:
             self._kept[place] = (outputs, parameters)
         return outputs, parameters
+
+    @cached_property
+    def _inputs(self) -> Any:
+        """The inputs; as tensors where these are small, for each draw would copy them anew."""
+        size = sum(np.asarray(part).nbytes for part in tf.nest.flatten(self.x))
+        if size > KEEP_BYTES:
+            return self.x
+        return tf.nest.map_structure(tf.convert_to_tensor, self.x)
 
     def _size_of_all(self, outputs: tf.Tensor) -> int:
         block, rows = outputs.shape[:2]

@@ -70,7 +70,8 @@ def main() -> None:
                 answer: Any = {"kl": float(model(x[:batch])[1]), "nll": float(nll)}
         else:
             began = time.perf_counter()
-            for rows in torch.randperm(len(x)).split(batch):
+            epochs = [torch.randperm(len(x)).split(batch) for _ in range(question["epochs"])]
+            for rows in itertools.chain.from_iterable(epochs):
                 optimizer.zero_grad()
                 logits, divergence = model(x[rows])
                 (functional.cross_entropy(logits, y[rows]) + divergence / len(x)).backward()
