@@ -68,7 +68,12 @@ def exact_moments(model, x):
     return parts
 
 
-@pytest.mark.parametrize("case", SHAPES)
+QUICK = ("dense", "convolution", "transposed")
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(c, marks=[pytest.mark.slow] if c not in QUICK else []) for c in SHAPES]
+)
 @pytest.mark.parametrize("estimator", NOISY)
 def test_outputs_have_the_mean_and_the_variance_of_the_posterior(case, estimator):
     shape, make = SHAPES[case]

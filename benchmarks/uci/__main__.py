@@ -1,70 +1,67 @@
 """Bayes by Backprop on UCI regression sets with fixed splits, one set of options for all.
 
-``python -m benchmarks.uci`` needs the sets in ``$TFBDL_DATA/uci``; it prints the table of the
-README and writes ``benchmarks/results/uci.json``.
+``make bench NAME=uci`` needs the sets in ``$TFBDL_DATA/uci``; ``ARGS="--only yacht protein"`` runs
+some. Each prints its line of the README's table.
 """
 
 from __future__ import annotations
 
-import argparse
+import functools
+from typing import Any
 
 import numpy as np
 
 import tfbdl
-from benchmarks import harness
+from benchmarks import parts
 
-SETS = ("yacht", "boston", "energy", "concrete")
-LIMITS = {  # mean test RMSE at most, mean test log-likelihood at least
+SPLITS = range(5)
+SETS = ("yacht", "boston", "energy", "concrete", "wine", "kin8nm", "power", "naval", "protein")
+GOALS = {  # mean test RMSE at most, mean test log-likelihood at least
     "yacht": (0.95, -1.45),
     "boston": (3.4, -2.7),
     "energy": (0.9, -1.25),
     "concrete": (5.8, -3.2),
 }
+RMSE_DIGITS = {"kin8nm": 4, "naval": 5}
+COLUMNS = {  # title -> (figure, digits)
+    "RMSE": ("rmse", 2),
+    "log-likelihood": ("ll", 2),
+    "coverage of 90 %": ("coverage_90", 2),
+    "epistemic share": ("epistemic_share", 2),
+    "seconds a fit": ("seconds", 0),
+}
 
 
-def main() -> None:
-    """Run, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sets", nargs="+", default=SETS)
-    parser.add_argument("--splits", type=int, default=5)
-    arguments = parser.parse_args()
-    figures = {name: _measure(name, arguments.splits) for name in arguments.sets}
-    print("| set | RMSE | log-likelihood | coverage of 90 % | epistemic share | seconds a fit |")
-    print("|---|---|---|---|---|---|")
-    for name, rows in figures.items():
-        cells = [_cell(rows, metric, digits) for metric, digits in COLUMNS]
-        print(f"| {name} | {' | '.join(cells)} |")
-    for name, rows in figures.items():
-        if name in LIMITS:
-            rmse, log_likelihood = (np.mean([row[m] for row in rows]) for m in ("rmse", "ll"))
-            met = rmse <= LIMITS[name][0] and log_likelihood >= LIMITS[name][1]
-            print(f"{name}: limits {LIMITS[name]} {'met' if met else 'MISSED'}")
-    print(harness.write("uci", figures))
+def run(name: str) -> list[dict[str, float]]:
+    """Fit to each split."""
+    fits = [_measure(name, split) for split in SPLITS]
+    print()
+    parts.header("set", *COLUMNS)
+    cells = []
+    for figure, digits in COLUMNS.values():
+        if figure == "rmse":
+            digits = RMSE_DIGITS.get(name, digits)
+        cells.append(_cell([fit[figure] for fit in fits], digits))
+    parts.row(name, *cells)
+    if name in GOALS:
+        rmse, ll = (np.mean([fit[figure] for fit in fits]) for figure in ("rmse", "ll"))
+        met = rmse <= GOALS[name][0] and ll >= GOALS[name][1]
+        print(f"\ngoals {GOALS[name]} {'met' if met else 'MISSED'}")
+    return fits
 
 
-COLUMNS = (
-    ("rmse", 2),
-    ("ll", 2),
-    ("coverage_90", 2),
-    ("epistemic_share", 2),
-    ("seconds", 0),
-)
+def _measure(name: str, split: int) -> dict[str, Any]:
+    fit = tfbdl.fit("bbb", name, data_options={"split": split}, seed=split)
+    figures = {**fit.metrics, "ll": -fit.metrics["nll"], "split": split}
+    print(f"split {split}: RMSE {figures['rmse']:.4g}, LL {figures['ll']:.3f}", flush=True)
+    return figures
 
 
-def _measure(name: str, splits: int) -> list[dict[str, float]]:
-    rows = []
-    for split in range(splits):
-        fit = tfbdl.fit("bbb", name, data_options={"split": split}, seed=split)
-        rows.append({**fit.metrics, "ll": -fit.metrics["nll"], "split": split})
-        print(f"{name} split {split}: RMSE {fit.metrics['rmse']:.3f}, LL {rows[-1]['ll']:.3f}")
-    return rows
-
-
-def _cell(rows: list[dict[str, float]], metric: str, digits: int) -> str:
-    values = np.asarray([row[metric] for row in rows])
-    error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0
-    return f"{values.mean():.{digits}f} ± {error:.{digits}f}"
+def _cell(values: list[float], digits: int) -> str:
+    """Mean and standard error."""
+    error = np.std(values, ddof=1) / np.sqrt(len(values))
+    return f"{np.mean(values):.{digits}f} ± {error:.{digits}f}"
 
 
 if __name__ == "__main__":
-    main()
+    parts.run("uci", __doc__, {name: functools.partial(run, name) for name in SETS})
