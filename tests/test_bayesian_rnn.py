@@ -444,6 +444,7 @@ def test_what_cannot_be_is_refused_in_words(call, error, message):
         ({"streams": 0}, "streams"),
         ({"sharpening_scale": 0.0}, "sharpening_scale must be above 0"),
         ({"likelihood": "gaussian"}, "likelihood='categorical'"),
+        ({"estimator": "flipout", "sites": "head*"}, "estimator='reparameterization'"),
     ],
 )
 def test_options_that_cannot_be_are_refused_in_words(options, message):

@@ -57,6 +57,11 @@ def test_the_engines_draw_is_one_mask_for_all_rows():
     kept = scipy.stats.binomtest(int(np.sum(one[0] > 0)), 2000, 0.25)  # 0.5 if masks were the same
     assert kept.pvalue > SMALLEST_P
     assert int(first.rng_step) == calls  # the net is as before
+    twins = [keras.Sequential([layers.MCDropout(0.5, name="twin")]) for _ in range(2)]
+    inputs = keras.Input((2000,))
+    paths = keras.Model(inputs, [twin(inputs) for twin in twins])
+    left, right = dropout.apply(paths, [], x[:1], tf.constant(7, tf.int64))
+    assert np.mean(left == right) < 0.6  # layers of one name have masks of their own
     behind = keras.Sequential([keras.Input((2,)), first, keras.layers.Dense(1, name="dense")])
     assert dropout.rates(behind)["dense.kernel"] == 0.5
 

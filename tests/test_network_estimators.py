@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+
 import keras
 import numpy as np
 import pytest
 import scipy.stats
 import tensorflow as tf
 
-from tfbdl import BayesianNetwork, functional
+from tfbdl import BayesianNetwork, functional, random
 from tfbdl.errors import ModelError, OptionsError
 from tfbdl.network.estimators import ESTIMATORS
 
@@ -21,6 +23,7 @@ Y = X[:, :1] - 0.5 * X[:, 1:2]
 SHAPES = {
     "dense": ((3,), lambda: layers.Dense(2, "linear")),
     "dense on a series": ((4, 3), lambda: layers.Dense(2)),
+    "causal": ((5, 2), lambda: layers.Conv1D(2, 2, padding="causal", dilation_rate=2)),
     "convolution": ((6, 3), lambda: layers.Conv1D(2, 3, strides=2, padding="same")),
     "dilated": ((7, 6, 2), lambda: layers.Conv2D(2, 2, dilation_rate=2, use_bias=False)),
     "groups": ((5, 5, 4), lambda: layers.Conv2D(4, 3, groups=2)),
@@ -33,14 +36,16 @@ def network(shape, make, estimator, **options):
     """A net of one layer with a wide posterior, and of known noise."""
     with functional.seeded(3):
         net = keras.Sequential([keras.Input(shape), make()], name="net")
-    return BayesianNetwork(
-        net,
-        "gaussian",
-        likelihood_options={"scale": 1.0},
-        estimator=estimator,
-        posterior_options={"initial_raw_scale": 0.0},
-        **options,
+    return seeded(net, estimator, posterior_options={"initial_raw_scale": 0.0}, **options)
+
+
+def seeded(net, estimator, **options):
+    """A model of known noise whose own noise is the same in each run."""
+    model = BayesianNetwork(
+        net, "gaussian", likelihood_options={"scale": 1.0}, estimator=estimator, **options
     )
+    model.rng_seed.assign(7)
+    return model
 
 
 def outputs(model, x, draws=DRAWS):
@@ -102,15 +107,52 @@ def test_rows_err_together_only_by_reparameterisation():
     assert abs(correlation("local_reparameterization")) < limit
 
 
+def covariance_of_positions(estimator, make):
+    """Variance of the mean over equal positions of a row, and that of one position."""
+    model = network((16, 2), make, estimator)
+    drawn = outputs(model, np.ones((1, 16, 2), "float32"))[:, 0, :, 0]
+    return drawn.mean(axis=1).var() / drawn.var(axis=0).mean()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda: layers.Dense(1, use_bias=False), lambda: layers.Conv1D(1, 1, use_bias=False)],
+    ids=["dense", "convolution"],
+)
+def test_positions_of_a_row_share_its_kernel_but_for_local_reparameterisation(make):
+    assert covariance_of_positions("reparameterization", make) == pytest.approx(1.0, rel=1e-4)
+    assert covariance_of_positions("flipout", make) == pytest.approx(1.0, rel=1e-4)
+    local = covariance_of_positions("local_reparameterization", make)
+    assert local == pytest.approx(1 / 16, rel=0.15)
+
+
+def test_whole_numbers_are_multiplied_by_fractions():
+    net = keras.Sequential([keras.Input((3,), dtype="int32"), layers.Dense(1, use_bias=False)])
+    net.layers[0].kernel.assign(np.full((3, 1), 0.5))
+    for estimator in NOISY:
+        model = seeded(net, estimator, posterior_options={"initial_raw_scale": -30.0})
+        np.testing.assert_allclose(model(np.full((2, 3), 3), training=True), 4.5, rtol=1e-5)
+
+
+def test_other_threads_see_the_layers_as_they_are():
+    model = deep("flipout", posterior_options={"initial_raw_scale": 1.0})
+    expected, seen = model.net(X).numpy(), []
+    draw = model.surrogate.sample(random.key(1))
+    with model.row_estimator.noisy(draw, random.key(2)):
+        thread = threading.Thread(target=lambda: seen.extend(model.net(X).numpy() for _ in "12"))
+        thread.start()
+        thread.join()
+    np.testing.assert_array_equal(seen, [expected, expected])
+    np.testing.assert_array_equal(model.net(X), expected)
+
+
 def deep(estimator, **options):
     """A net of two layers for numbers."""
     with functional.seeded(3):
         net = keras.Sequential(
             [keras.Input((3,)), layers.Dense(4, "tanh"), layers.Dense(1)], name="net"
         )
-    return BayesianNetwork(
-        net, "gaussian", likelihood_options={"scale": 1.0}, estimator=estimator, **options
-    )
+    return seeded(net, estimator, **options)
 
 
 def gradients(estimator, steps):
@@ -241,5 +283,33 @@ def test_a_layer_that_is_shared_is_refused_when_it_is_called_again():
     model = BayesianNetwork(net, "gaussian", estimator="local_reparameterization", num_data=9)
     with pytest.raises(ModelError, match="called twice in one pass"):
         model(X, training=True)
-    np.testing.assert_array_equal(net(X), net(X))  # the layers are as they were
-    assert "call" not in vars(dense)
+    expected = X
+    for layer in (dense, dense, net.layers[-1]):
+        expected = expected @ layer.kernel.numpy() + layer.bias.numpy()
+    np.testing.assert_allclose(net(X), expected, rtol=1e-4, atol=1e-5)  # as they were
+
+
+def test_a_kernel_in_a_wrapper_is_refused():
+    inside = layers.SpectralNormalization(layers.Dense(2))
+    net = keras.Sequential([keras.Input((3,)), inside, layers.Dense(1)])
+    with pytest.raises(ModelError, match="outside of wrappers"):
+        BayesianNetwork(net, "gaussian", estimator="flipout", sites="*kernel")
+
+
+@pytest.mark.replicas
+@pytest.mark.parametrize("estimator", NOISY)
+def test_replicas_that_wait_for_each_other_amid_a_pass_train(estimator):
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    with strategy.scope():
+        net = keras.Sequential(
+            [
+                keras.Input((3,)),
+                layers.Dense(2),
+                layers.BatchNormalization(synchronized=True),
+                layers.Dense(1),
+            ]
+        )
+        model = seeded(net, estimator)
+        model.compile("sgd")
+    history = model.fit(X, Y, batch_size=32, epochs=2, verbose=0).history
+    assert np.isfinite(history["loss"]).all()

@@ -95,12 +95,29 @@ def test_training_moves_the_posterior_and_not_the_prior(tmp_path):
 def test_a_prior_with_learned_scales_is_centred_too():
     model = moped(prior="empirical_normal", num_data=32)
     prior = model.prior_of("dense_1.kernel", {})
-    np.testing.assert_array_equal(prior.mean(), model.prior_centres["dense_1.kernel"])
+    np.testing.assert_array_equal(prior.mean(), trained().layers[-1].kernel)
+
+
+def test_copies_with_other_sites_or_without_a_centre():
+    model = moped()
+    fewer = model.clone(sites=["dense_1.kernel"])
+    np.testing.assert_array_equal(
+        fewer.prior_of("dense_1.kernel", {}).mean(), trained().layers[-1].kernel
+    )
+    plain, _ = model.clone(moped_delta=None).gaussian_prior()
+    np.testing.assert_array_equal(plain["dense.bias"], np.zeros(4))
+
+
+def test_a_configuration_without_the_option_is_that_of_before():
+    assert "moped_delta" not in tfbdl.bayesianize(trained(), "gaussian").get_config()
+    assert moped(0.2).get_config()["moped_delta"] == 0.2
 
 
 def test_what_does_not_fit_is_said():
     with pytest.raises(OptionsError, match=r"moped_delta must be a finite number above 0.*-1"):
         moped(-1)
+    with pytest.raises(OptionsError, match=r"Received: '0\.1'"):
+        moped("0.1")
     with pytest.raises(OptionsError, match=r"Expected posterior='mean_field'. Received: 'delta'"):
         moped(posterior="delta")
     with pytest.raises(ModelError, match="centres a normal prior"):

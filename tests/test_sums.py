@@ -33,6 +33,17 @@ def test_only_the_last_axes_are_summed():
     np.testing.assert_allclose(unknown(values), values.sum((2, 3)), rtol=1e-12)
 
 
+def test_what_is_not_known_of_the_shape_is_summed_too():
+    @tf.function(input_signature=[tf.TensorSpec([None, None, 3]), tf.TensorSpec(None)])
+    def unknown(values, any_rank):
+        return event_sum(values, 2), event_sum(any_rank)
+
+    values = np.arange(24, dtype="float32").reshape(2, 4, 3)
+    rows, total = unknown(values, values)
+    np.testing.assert_array_equal(rows, values.sum((1, 2)))
+    assert total == values.sum()
+
+
 def test_the_gradient_is_one_for_each_element():
     values = tf.Variable(tf.fill((700, 3), 2.0))
     with tf.GradientTape() as tape:

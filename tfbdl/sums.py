@@ -17,7 +17,7 @@ def event_sum(values: tf.Tensor, rank: int | None = None) -> tf.Tensor:
     merges a sum of sums into one. Products with ones stay apart, and cost less.
 
     Args:
-        values: Of static shape along these axes.
+        values: Of static shape along these axes; others are added as TensorFlow does it.
         rank: How many axes; None: all.
 
     Shapes:
@@ -27,10 +27,14 @@ def event_sum(values: tf.Tensor, rank: int | None = None) -> tf.Tensor:
         ``[...]``
     """
     values = tf.convert_to_tensor(values)
+    if rank is None and values.shape.rank is None:
+        return tf.reduce_sum(values)
     rank = values.shape.rank if rank is None else rank
     if rank == 0:
         return values
     axes = values.shape.rank - rank
+    if None in values.shape[axes:]:
+        return tf.reduce_sum(values, axis=tf.range(-rank, 0))
     leading, size = tf.shape(values)[:axes], math.prod(values.shape[axes:])
     values = tf.reshape(values, tf.concat([leading, [size]], axis=0))
     while size > _PART:

@@ -1,7 +1,7 @@
-"""A Bayesian convolutional net: two convolutions and a hidden layer, by each estimator.
+"""A Bayesian convolutional net: two convolutions and a hidden layer.
 
 Test error and NLL of the mean weights and of an average over draws, by estimators with one draw of
-the weights a batch and with noise of each row's own, from three seeds.
+the weights a batch and with one a row, from three seeds.
 """
 
 from __future__ import annotations

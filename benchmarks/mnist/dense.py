@@ -47,12 +47,13 @@ def _measure(seed: int, epochs: int) -> dict[str, float]:
         seed=seed,
     )
     data = test_rows()
+    figures = score(fit.model, data, seed)
     row = {
         "training seconds": fit.metrics["seconds"],
         "error of mean weights, %": error_of_mean(fit.model, data),
-        f"error over {DRAWS} draws, %": 100 * score(fit.model, data, seed)["error"],
-        f"NLL over {DRAWS} draws": score(fit.model, data, seed)["nll"],
-        f"ECE over {DRAWS} draws": score(fit.model, data, seed)["ece"],
+        f"error over {DRAWS} draws, %": 100 * figures["error"],
+        f"NLL over {DRAWS} draws": figures["nll"],
+        f"ECE over {DRAWS} draws": figures["ece"],
     }
     for fraction in FRACTIONS[1:]:
         row[f"pruned {fraction:.0%} by signal-to-noise, %"] = error_of_mean(

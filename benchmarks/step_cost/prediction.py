@@ -37,7 +37,9 @@ def run() -> dict[str, Any]:
 
     inputs = tf.constant(x)
     found: dict[str, Any] = {}
-    parts.header("draws", "s by draws", "s by passes of the plain net", "ratio", "peak memory, GiB")
+    parts.header(
+        "draws", "s by draws", "s by passes of the plain net", "ratio", "peak memory so far, GiB"
+    )
     for draws in DRAWS:
 
         def drawn(count: int = draws) -> Any:

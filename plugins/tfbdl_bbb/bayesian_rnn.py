@@ -41,11 +41,12 @@ class BayesianRNN(TruncatedObjective):
             sequences at hand (see ``sharpening``). Predictions, which have no labels, use phi.
         sharpening_scale: s0.
         sharpening_rate: Where eta starts, for the gradient of the mean over symbols.
-        **options: The other arguments of BayesianNetwork; the likelihood is ``categorical``.
+        **options: The other arguments of BayesianNetwork; the likelihood is ``categorical``, the
+            estimator ``reparameterization``: one draw of the weights for all time steps.
 
     Raises:
         ModelError: If the net has another form.
-        OptionsError: If an option is out of range, or the likelihood another.
+        OptionsError: If an option is out of range, or likelihood or estimator another.
 
     References:
         Fortunato, Blundell & Vinyals 2017, "Bayesian Recurrent Neural Networks", algorithm 1
@@ -84,6 +85,11 @@ class BayesianRNN(TruncatedObjective):
             raise OptionsError(
                 "A BayesianRNN predicts symbols. Expected: likelihood='categorical'. "
                 f"Received: {self.likelihood.name!r}."
+            )
+        if self.estimator != "reparameterization":
+            raise OptionsError(
+                "A BayesianRNN has one draw of its weights for all time steps. Expected: "
+                f"estimator='reparameterization'. Received: {self.estimator!r}."
             )
         if not sharpening_scale > 0:
             raise OptionsError(f"sharpening_scale must be above 0. Received: {sharpening_scale}.")

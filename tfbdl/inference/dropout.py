@@ -28,6 +28,7 @@ SITE = "dropout.seed"
 
 _MULTIPLICATIVE = (keras.layers.Dropout, keras.layers.GaussianDropout)
 _APART = 2**20  # between the counters of two layers' generators
+_CALLS = 2**32  # between the counts of two layers, which may have one name in different nets
 _LOCK = threading.RLock()
 
 
@@ -94,7 +95,7 @@ def apply(
 def _state_of(layer: Any, position: int, seed: tf.Tensor) -> tuple[keras.Variable, tf.Tensor]:
     """What the noise of a layer's next call is a function of, and its value for a seed."""
     if _counts_calls(layer):
-        return layer.rng_step, seed
+        return layer.rng_step, seed + position * _CALLS
     return layer.seed_generator.state, tf.stack([seed, tf.constant(position * _APART, "int64")])
 
 

@@ -18,7 +18,8 @@ class MCDropout(NoisyLayer):
 
     What is kept is multiplied by ``1 / (1 - rate)``, so that means stay. Each prediction of a net
     with such layers is one draw from its predictive distribution: average several. Engine
-    ``mc_dropout`` does so, for ``keras.layers.Dropout`` too, with one mask for all rows of a draw.
+    ``mc_dropout`` does so, for ``keras.layers.Dropout`` too, with one mask for all rows of a draw;
+    under any other engine a BayesianNetwork's draws are of its weights, and share their masks.
 
     Args:
         rate: The share that is dropped, from 0 and below 1.

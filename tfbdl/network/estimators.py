@@ -23,7 +23,8 @@ _TRANSPOSED = (
     keras.layers.Conv3DTranspose,
 )
 _FORMS = (keras.layers.Dense, *_CONVOLUTIONS, *_TRANSPOSED)
-_REPLACING = threading.RLock()
+_ACTIVE = threading.local()
+"""``calls``: layer's id -> what it computes in this thread in place of its own ``call``."""
 
 
 class _Place(NamedTuple):
@@ -37,9 +38,11 @@ class RowEstimator:
     """Runs a net such that its dense and convolutional kernels differ from row to row.
 
     In training and evaluation those layers compute with the moments of the posterior of their
-    kernels in place of one draw for the whole batch; the law of each row's outputs is the same.
-    Biases keep one draw a batch. What asks for whole draws of the net (``predictive``, samplers)
-    does not pass here.
+    kernels in place of one draw for the whole batch. By ``flipout`` each row has a kernel of the
+    posterior's law; by ``local_reparameterization`` each output has the law that it has under one,
+    drawn on its own: positions of a row that share a kernel do not err together. Biases keep one
+    draw a batch. What asks for whole draws of the net (``predictive``, samplers) does not pass
+    here. A kernel must be used by its own layer's call alone.
 
     Args:
         estimator: ``local_reparameterization`` or ``flipout``.
@@ -49,7 +52,8 @@ class RowEstimator:
 
     Raises:
         OptionsError: If the posterior is not ``mean_field``.
-        ModelError: If a random weight is none of a dense or convolutional layer, or no kernel is.
+        ModelError: If a random weight is none of a dense or convolutional layer, or is in a wrapper
+            such as SpectralNormalization, or no kernel is random.
 
     References:
         Kingma, Salimans and Welling 2015, "Variational Dropout and the Local Reparameterization
@@ -70,6 +74,8 @@ class RowEstimator:
             )
         self.estimator, self.surrogate = estimator, surrogate
         self.places = _places(estimator, net, sites)
+        for place in self.places:
+            _listen(place.layer)
 
     @contextlib.contextmanager
     def noisy(self, draw: Tensors, key: tf.Tensor) -> Iterator[None]:
@@ -80,6 +86,7 @@ class RowEstimator:
             key: Of the noise beside it: ``[2]``.
         """
         mean, stddev = self.surrogate.mean(), self.surrogate.stddev()
+        key = random.fold_in(key, "rows")  # the draw itself is of the key before
         called: set[str] = set()
 
         def call_of(place: _Place) -> Callable[..., tf.Tensor]:
@@ -94,6 +101,7 @@ class RowEstimator:
                         f"estimator={SHARED!r} for nets that share a layer."
                     )
                 called.add(site)
+                inputs = tf.cast(inputs, layer.compute_dtype)
                 linear = linear_map(layer)
                 if self.estimator == "flipout":
                     outputs = row_noise.flipout(linear, inputs, loc, draw[site] - loc, draw_signs)
@@ -109,8 +117,12 @@ class RowEstimator:
 
             return call
 
-        with _replaced({place.layer: call_of(place) for place in self.places}):
+        before = getattr(_ACTIVE, "calls", {})
+        _ACTIVE.calls = {**before, **{id(place.layer): call_of(place) for place in self.places}}
+        try:
             yield
+        finally:
+            _ACTIVE.calls = before
 
 
 def check_estimator(estimator: str) -> None:
@@ -126,6 +138,8 @@ def linear_map(layer: keras.layers.Layer) -> row_noise.LinearMap:
     """What a dense or convolutional layer does with inputs and a kernel, without its bias."""
     if type(layer) is keras.layers.Dense:
         return lambda inputs, kernel: keras.ops.matmul(inputs, kernel)
+    if getattr(layer, "padding", None) == "causal":
+        return lambda inputs, kernel: _causal(layer, inputs, kernel)
     if type(layer) in _CONVOLUTIONS:
         return lambda inputs, kernel: layer.convolution_op(inputs, kernel)
     return lambda inputs, kernel: keras.ops.conv_transpose(
@@ -139,20 +153,31 @@ def linear_map(layer: keras.layers.Layer) -> row_noise.LinearMap:
     )
 
 
+def _causal(layer: Any, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """A convolution in time that sees no later positions; Keras pads outside its own operation."""
+    past = [layer.dilation_rate[0] * (layer.kernel_size[0] - 1), 0]
+    first = layer.data_format == "channels_first"
+    padded = keras.ops.pad(inputs, [[0, 0], [0, 0], past] if first else [[0, 0], past, [0, 0]])
+    return keras.ops.conv(
+        padded, kernel, list(layer.strides), "valid", layer.data_format, layer.dilation_rate
+    )
+
+
 def _places(
     estimator: str, net: keras.layers.Layer, sites: Mapping[str, keras.Variable]
 ) -> tuple[_Place, ...]:
     """The layers of the random kernels."""
     layers = [net, *functional.layers_of(net)]
     owners = {id(v): layer for layer in layers for v in layer._trainable_variables}
+    wrapped = {id(part.layer) for part in layers if isinstance(part, keras.layers.Wrapper)}
     places = []
     for site, variable in sites.items():
         layer: Any = owners.get(id(variable))
-        plain = type(layer) in _FORMS and not _adapted(layer)
+        plain = type(layer) in _FORMS and not _adapted(layer) and id(layer) not in wrapped
         if not plain or not (variable is layer.kernel or variable is layer.bias):
             raise ModelError(
                 f"estimator={estimator!r} has a form for keras.layers.Dense, Conv1D to Conv3D and "
-                f"their transposes. Received: the random weight {site!r} of "
+                f"their transposes, outside of wrappers. Received: the random weight {site!r} of "
                 f"{'no layer' if layer is None else type(layer).__name__}. Expected "
                 f"estimator={SHARED!r}, or sites= without that weight, which makes it a point "
                 "estimate."
@@ -175,9 +200,7 @@ def _adapted(layer: keras.layers.Layer) -> bool:
 def _space(layer: keras.layers.Layer, values: tf.Tensor) -> tuple[int, ...]:
     """The axes along which a kernel is moved, so that its signs must not change there."""
     axes = range(1, len(values.shape))
-    if type(layer) is keras.layers.Dense:
-        return ()
-    channels = 1 if layer.data_format == "channels_first" else axes[-1]
+    channels = 1 if getattr(layer, "data_format", None) == "channels_first" else axes[-1]
     return tuple(axis for axis in axes if axis != channels)
 
 
@@ -191,14 +214,19 @@ def _finished(layer: keras.layers.Layer, outputs: tf.Tensor) -> tf.Tensor:
     return outputs if layer.activation is None else layer.activation(outputs)
 
 
-@contextlib.contextmanager
-def _replaced(calls: Mapping[keras.layers.Layer, Callable[..., Any]]) -> Iterator[None]:
-    """Layers that compute something else for a while: in one thread at a time."""
-    with _REPLACING:
-        for layer, call in calls.items():
-            object.__setattr__(layer, "call", call)
-        try:
-            yield
-        finally:
-            for layer in calls:
-                object.__delattr__(layer, "call")
+def _listen(layer: keras.layers.Layer) -> None:
+    """Let a layer compute what this thread asks for, and its own ``call`` where nothing is asked.
+
+    It stays so: to put a method in and out for each pass would show it to other threads, and
+    replicas pause amid a pass.
+    """
+    own = layer.call
+    if getattr(own, "listens", False):
+        return
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        asked = getattr(_ACTIVE, "calls", {}).get(id(layer), own)
+        return asked(*args, **kwargs)
+
+    call.listens = True  # type: ignore[attr-defined]
+    object.__setattr__(layer, "call", call)

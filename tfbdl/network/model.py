@@ -57,7 +57,9 @@ class BayesianNetwork(VariationalObjective, PosteriorQueries, CountedRows, keras
         kl_weight: 1 is Bayes, below 1 a cold posterior; or a KLSchedule.
         moped_delta: For a net that is trained already: the prior, which must be normal, is centred
             at its weights, and the posterior starts with standard deviations of ``moped_delta``
-            times their size, such as 0.1. None: the prior's own centre.
+            times their size, such as 0.1. Copies that begin anew (``clone(seed)``, ``tfbdl.fit``)
+            begin at these weights; what is no random site stays as it is. None: the prior's own
+            centre.
         name: Of the model.
 
     Raises:

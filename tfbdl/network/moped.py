@@ -8,6 +8,7 @@ References:
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Mapping
 
 import keras
@@ -31,7 +32,7 @@ def check_delta(delta: float | None, posterior: str) -> float | None:
     """
     if delta is None:
         return None
-    if not 0 < delta < math.inf:
+    if not isinstance(delta, numbers.Real) or not 0 < delta < math.inf:
         raise OptionsError(f"moped_delta must be a finite number above 0. Received: {delta!r}.")
     if posterior != "mean_field":
         raise OptionsError(

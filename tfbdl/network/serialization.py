@@ -39,7 +39,10 @@ def clone(model: BayesianNetwork, seed: int | None, **changes: Any) -> BayesianN
 
 
 def _copied_net(model: BayesianNetwork, seed: int | None) -> keras.Model:
-    """A copy of the net; one initialised anew begins where the prior is centred, if it is."""
+    """A copy of the net; one that begins anew has its sites where their prior is centred, if it is.
+
+    What is no random site, such as moving statistics, then stays as it is.
+    """
     if seed is None or not model.prior_centres:
         return functional.clone(model.net, seed)
     net = functional.clone(model.net)
@@ -71,7 +74,7 @@ def config_of(model: BayesianNetwork) -> dict[str, Any]:
         "kl_weight": keras.saving.serialize_keras_object(kl_weight)
         if callable(kl_weight)
         else kl_weight,
-        "moped_delta": model.moped_delta,
+        **({} if model.moped_delta is None else {"moped_delta": model.moped_delta}),
     }
 
 
@@ -107,7 +110,8 @@ def _copy_weights(source: BayesianNetwork, target: BayesianNetwork) -> None:
         if (path := variable.path.partition("/")[2]) in by_path:
             variable.assign(by_path[path])
     for name, centre in source.prior_centres.items():
-        target.prior_centres[name].assign(centre)
+        if name in target.prior_centres:
+            target.prior_centres[name].assign(centre)
     for name, raw in source.learned_raw.items():
         target.learned_raw[name].assign(raw)
     for state in ("rng_seed", "rng_step", "num_data_seen"):
