@@ -70,7 +70,7 @@ def form(
     fixed: dict[str, Any] | None = None,
 ) -> AppTest:
     arguments = (config.__name__, values or {}, fixed or {})
-    shown = AppTest.from_function(script, args=arguments, default_timeout=30).run()
+    shown = AppTest.from_function(script, args=arguments, default_timeout=120).run()
     assert not shown.exception
     return shown
 

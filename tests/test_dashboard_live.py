@@ -37,7 +37,7 @@ def note(folder: runs.RunFolder, *figures: Mapping[str, float]) -> None:
 
 def page(run_id: str = "first") -> AppTest:
     script = "from tfbdl_dashboard.pages import live\nlive.show()\n"
-    shown = AppTest.from_string(script, default_timeout=30)
+    shown = AppTest.from_string(script, default_timeout=120)
     shown.query_params[state.RUN] = run_id
     shown.run()
     assert not shown.exception

@@ -44,7 +44,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[RunSpec]:
 
 def page(**query: str) -> AppTest:
     script = "from tfbdl_dashboard.pages import new_run\nnew_run.show()\n"
-    shown = AppTest.from_string(script, default_timeout=30)
+    shown = AppTest.from_string(script, default_timeout=120)
     for name, value in query.items():
         shown.query_params[name] = value
     return checked(shown.run())

@@ -142,7 +142,7 @@ def asked(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Asked]:
 def page(name: str, run: str | None = None) -> AppTest:
     """One page by itself, run to its end."""
     script = f"from tfbdl_dashboard.pages import {name}\n{name}.show()\n"
-    shown = AppTest.from_string(script, default_timeout=30)
+    shown = AppTest.from_string(script, default_timeout=120)
     if run is not None:
         shown.query_params["run"] = run
     shown.run()

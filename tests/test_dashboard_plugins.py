@@ -13,7 +13,7 @@ from tfbdl.specs import PanelSpec
 
 def page() -> AppTest:
     script = "from tfbdl_dashboard.pages import plugins\nplugins.show()\n"
-    shown = AppTest.from_string(script, default_timeout=30).run()
+    shown = AppTest.from_string(script, default_timeout=120).run()
     assert not shown.exception
     return shown
 

@@ -41,7 +41,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def page(*selected: str) -> AppTest:
     """The page by itself with some rows selected, run to its end."""
     script = "from tfbdl_dashboard.pages import runs\nruns.show()\n"
-    shown = AppTest.from_string(script, default_timeout=30)
+    shown = AppTest.from_string(script, default_timeout=120)
     shown.session_state[page_of_runs.SELECTED] = list(selected)
     shown.run()
     assert not shown.exception

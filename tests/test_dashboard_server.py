@@ -231,7 +231,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_app_opens_on_the_runs(root: Path) -> None:
-    shown = AppTest.from_file(server.SCRIPT, default_timeout=30).run()
+    shown = AppTest.from_file(server.SCRIPT, default_timeout=120).run()
     assert not shown.exception
     assert shown.title[0].value == "Runs"
 
@@ -259,7 +259,7 @@ def test_start_leaves_tensorflow_out() -> None:
 import sys
 from streamlit.testing.v1 import AppTest
 from tfbdl_dashboard import __main__, server
-assert not AppTest.from_file(server.SCRIPT, default_timeout=30).run().exception
+assert not AppTest.from_file(server.SCRIPT, default_timeout=120).run().exception
 print(sorted({"tensorflow", "keras", "tensorflow_probability"} & set(sys.modules)))
 """
     done = subprocess.run(

@@ -77,7 +77,7 @@ def test_the_page_shows_how_many_random_subsets_have_less_volume(
     said = diverse_subset(k_dpp, SubsetControls(how="greedy"))
     said |= {f"{name}_image": np.zeros((3, 8, 8)) for name in ("chosen", "random")}
     np.savez(tmp_path / "arrays.npz", **said)
-    page = AppTest.from_string(PAGE.format(path=str(tmp_path / "arrays.npz")), default_timeout=30)
+    page = AppTest.from_string(PAGE.format(path=str(tmp_path / "arrays.npz")), default_timeout=120)
     page.run()
     assert not page.exception
     shown = {metric.label: metric.value for metric in page.metric}

@@ -132,7 +132,7 @@ with np.load({path!r}, allow_pickle=False) as stored:
 
 def shown(path: Path, arrays: dict[str, np.ndarray]) -> AppTest:
     np.savez(path, **arrays)
-    page = AppTest.from_string(PAGE.format(path=str(path)), default_timeout=60).run()
+    page = AppTest.from_string(PAGE.format(path=str(path)), default_timeout=120).run()
     assert not page.exception
     return page
 

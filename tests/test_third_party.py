@@ -39,7 +39,7 @@ page = "\\n".join([
     "from tfbdl_dashboard.forms import options_form",
     "options_form(engines['barker'].config, 'form')",
 ])
-form = AppTest.from_string(page, default_timeout=30).run()
+form = AppTest.from_string(page, default_timeout=120).run()
 assert not form.exception
 names = [widget.label for widget in form.number_input]
 panels = [[p.name for p in panels_for("bbb", engine)] for engine in ("barker", "nuts")]
