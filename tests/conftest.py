@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import re
 import sys
 
@@ -22,13 +21,14 @@ def pytest_collectstart(collector: pytest.Collector) -> None:
         two_logical_cpus()
     if _imports(collector, "streamlit|dashboard_cases"):
         # Each new AppTest would read the metadata of every installed package, a second each.
+        from streamlit import config
         from streamlit.components.v2 import manifest_scanner
 
         scan = manifest_scanner.scan_component_manifests
         if not hasattr(scan, "cache_info"):
             manifest_scanner.scan_component_manifests = functools.cache(scan)
         # Each script would look through all that the tests before it left in the process.
-        os.environ.setdefault("STREAMLIT_RUNNER_POST_SCRIPT_GC", "false")
+        config.set_option("runner.postScriptGC", False)
 
 
 def _uses_tensorflow(module: pytest.Module) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -48,15 +49,39 @@ class TransposedConvolution(VariationalConvolution):
     def convolve(self, inputs: Any, kernel: Any) -> Any:
         return keras.ops.conv_transpose(
             inputs,
-            kernel,
+            spread(kernel, self.dilation_rate),
             self.strides,
             self.padding,
             self.output_padding,
             "channels_last",
-            self.dilation_rate,
         )
 
     def get_config(self) -> dict[str, Any]:
         config = {**super().get_config(), "output_padding": self.output_padding}
         del config["groups"]
         return config
+
+
+def spread(kernel: Any, rates: Sequence[int]) -> Any:
+    """A kernel with zeros between its positions, which stands for one that is dilated.
+
+    TensorFlow's transposed convolutions know no dilation on many CPUs.
+
+    Args:
+        kernel: ``[*kernel_size, filters, channels]``
+        rates: For each spatial axis.
+
+    Returns:
+        ``[*(rate * (size - 1) + 1), filters, channels]``
+    """
+    for axis, rate in enumerate(rates):
+        if rate == 1:
+            continue
+        *before, size = kernel.shape[: axis + 1]
+        after = kernel.shape[axis + 1 :]
+        kernel = keras.ops.expand_dims(kernel, axis + 1)
+        widths = [[0, 0]] * len(kernel.shape)
+        widths[axis + 1] = [0, rate - 1]
+        kernel = keras.ops.reshape(keras.ops.pad(kernel, widths), (*before, size * rate, *after))
+        kernel = kernel[(*[slice(None)] * axis, slice(rate * (size - 1) + 1))]
+    return kernel
