@@ -23,12 +23,15 @@ def pytest_collectstart(collector: pytest.Collector) -> None:
         # Each new AppTest would read the metadata of every installed package, a second each.
         from streamlit import config
         from streamlit.components.v2 import manifest_scanner
+        from streamlit.runtime.scriptrunner import script_runner
 
         scan = manifest_scanner.scan_component_manifests
         if not hasattr(scan, "cache_info"):
             manifest_scanner.scan_component_manifests = functools.cache(scan)
-        # Each script would look through all that the tests before it left in the process.
+        # After each script Streamlit would end the session of a Keras that tests of nets loaded,
+        # and collect garbage among all that they left: seconds each, and more on a slow machine.
         config.set_option("runner.postScriptGC", False)
+        script_runner._clean_problem_modules = lambda: None
 
 
 def _uses_tensorflow(module: pytest.Module) -> bool:
