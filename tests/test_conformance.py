@@ -35,10 +35,10 @@ def engines() -> Iterator[Any]:
         yield pytest.param(name, marks=[pytest.mark.slow] if name in compiled else [])
 
 
-def models() -> Iterator[Any]:
+def models(capability: Capability | None = None) -> Iterator[Any]:
     """Of each plugin's models the first is quick; all are tested with the slow."""
     catalog, seen = registry().models, set()
-    for name in names("model"):
+    for name in names("model", capability):
         provider = catalog.provider(name).plugin
         yield pytest.param(name, marks=[pytest.mark.slow] if provider in seen else [])
         seen.add(provider)
@@ -82,7 +82,7 @@ def test_engine_gives_draws_and_obeys_seed_and_cancel(name: str) -> None:
     testing.check_engine(name)
 
 
-@pytest.mark.parametrize("name", names("model"))
+@pytest.mark.parametrize("name", list(models()))
 def test_model_offers_what_its_spec_says(name: str) -> None:
     testing.check_model(name)
 
@@ -103,7 +103,7 @@ def test_panel_computes_and_draws_what_it_shows_of_a_small_fit(name: str) -> Non
 
 
 @pytest.mark.replicas
-@pytest.mark.parametrize("name", names("model", Capability.TRAINABLE))
+@pytest.mark.parametrize("name", list(models(Capability.TRAINABLE)))
 def test_model_trains_on_two_replicas_as_on_one(name: str) -> None:
     testing.check_replicas(name)
 

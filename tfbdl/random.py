@@ -333,7 +333,17 @@ def _key_words(keys: Any) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _fold(words: tuple[Any, Any], data_words: tuple[Any, Any]) -> tuple[Any, Any]:
+    if all(isinstance(word, np.uint32) for word in (*words, *data_words)):
+        return _fold_numbers(*words, *data_words)
     return threefry2x32((words[0], words[1] ^ _FOLD), data_words)
+
+
+@functools.lru_cache(maxsize=4096)  # 1 ms each, and programs ask for the same few again and again
+def _fold_numbers(
+    high: np.uint32, low: np.uint32, data_high: np.uint32, data_low: np.uint32
+) -> tuple[np.uint32, np.uint32]:
+    folded: tuple[np.uint32, np.uint32] = threefry2x32((high, low ^ _FOLD), (data_high, data_low))
+    return folded
 
 
 def _data_words(data: Any) -> tuple[Any, Any]:

@@ -6,9 +6,16 @@
 
 from __future__ import annotations
 
+import functools
+
 from benchmarks import parts
 
 from . import convolutional, dense
 
 if __name__ == "__main__":
-    parts.run("mnist", __doc__, {"dense": dense.run, "convolutional": convolutional.run})
+    nets = {
+        "dense": dense.run,
+        "convolutional": convolutional.run,
+        "convolutional_flipout": functools.partial(convolutional.run, "flipout"),
+    }
+    parts.run("mnist", __doc__, nets)

@@ -121,6 +121,23 @@ def as_dataset(
     return dataclasses.replace(made, x_test=clean_x, y_test=clean_y)
 
 
+def clean_inputs(x: Any) -> Any:
+    """Inputs in memory as ``as_dataset`` would check and bring them, without a description.
+
+    Args:
+        x: Arrays, a frame, a Series, nested lists, or a mapping of arrays; of ``(x, y)`` the first.
+
+    Returns:
+        An array ``[n, ...]``, or a mapping of such.
+
+    Raises:
+        DataError: If they cannot be inputs; the message says where the fault is.
+    """
+    dtype = current().dtype or keras.config.floatx()
+    given, *_ = _parts(x, None, None)
+    return _inputs(given, dtype, current().allow_nan, None, aligned=False)[0]
+
+
 def _check_dataset(data: Dataset, check_targets: CheckTargets) -> None:
     """Check the targets, of a stream those of its first batches: it was read when it was made."""
     if data.y is not None:

@@ -9,7 +9,8 @@ import keras
 import tensorflow as tf
 
 from .. import functional
-from ..data import Dataset, as_dataset, check_like
+from ..data import Dataset, as_dataset, check_like, clean_inputs
+from ..data.streams import is_stream
 from ..errors import DataError
 from ..inference.rows import set_num_data
 from ..trainable import start_of
@@ -112,7 +113,9 @@ def gather_inputs(x: Any, steps: int | None = None) -> Any:
     """Checked inputs in memory; a stream is gathered, ``steps`` batches of it."""
     if isinstance(x, tf.Tensor):
         x = x.numpy()
-    return as_dataset(x).in_memory(steps).x
+    if x is None or isinstance(x, (Dataset, str, bytes)) or is_stream(x):
+        return as_dataset(x).in_memory(steps).x
+    return clean_inputs(x)
 
 
 def supports_xla(model: keras.Model) -> bool:
