@@ -14,6 +14,7 @@ from tfbdl.config import check_whole
 from tfbdl.data import Dataset
 from tfbdl.errors import DataError
 from tfbdl.inference import dropout
+from tfbdl.inference.reparameterizations import gumbel_of_uniform
 from tfbdl.posterior import Posterior
 from tfbdl.serial import map_serially
 
@@ -221,8 +222,8 @@ class SequenceQueries:
 
                 def step(t: Any, logits: tf.Tensor, states: Any, found: Any) -> Any:
                     uniform = random.uniform((self.num_symbols,), random.fold_in(key, t))
-                    gumbel = -tf.math.log(-tf.math.log(uniform))
-                    symbol = tf.argmax(logits + gumbel, output_type=tf.int32)
+                    noisy = logits + gumbel_of_uniform(uniform)
+                    symbol = tf.argmax(noisy, output_type=tf.int32)
                     after, states = self.advance(weights, symbol[None, None], states)
                     return t + 1, after[0, 0], states, found.write(t, symbol)
 

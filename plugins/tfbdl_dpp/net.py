@@ -22,6 +22,7 @@ import tensorflow as tf
 from tfbdl import random
 from tfbdl.config import check_whole
 from tfbdl.errors import ModelError, OptionsError
+from tfbdl.inference.reparameterizations import gumbel_of_uniform
 
 from .checks import check_subset
 from .k_dpp import KDPP
@@ -190,7 +191,7 @@ class DPPNet:
         A = tf.zeros([tf.shape(keys)[0], self.num_items])
         for t in tf.range(self.process.k):
             u = random.uniform([self.num_items], random.fold_in(keys, t))
-            noisy = _logits(self._net, A) - tf.math.log(-tf.math.log(u))
+            noisy = _logits(self._net, A) + gumbel_of_uniform(u)
             A += tf.one_hot(tf.argmax(noisy, axis=1), self.num_items)
         return A > 0.5
 

@@ -11,6 +11,7 @@ from tensorflow_probability import distributions as tfd
 
 from tfbdl import random
 from tfbdl.errors import ModelError, OptionsError
+from tfbdl.inference.reparameterizations import gumbel_of_uniform
 from tfbdl.protocols import Site
 
 from . import categorical, conjugate, starts
@@ -56,8 +57,7 @@ class CategoricalEmission:
     def sample(self, params: Params, states: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
         logits = tf.gather(tf.math.log(params["probs"]), states)
         uniform = random.uniform(tf.shape(logits), key, logits.dtype)
-        gumbel = -tf.math.log(-tf.math.log(uniform))
-        return tf.argmax(logits + gumbel, -1, output_type=tf.int32)
+        return tf.argmax(logits + gumbel_of_uniform(uniform), -1, output_type=tf.int32)
 
     def distribution(self, params: Params, probs: tf.Tensor) -> tfd.Distribution:
         return tfd.Categorical(probs=tf.matmul(probs, params["probs"]))

@@ -12,6 +12,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfbdl import random
+from tfbdl.inference.reparameterizations import gumbel_of_uniform
 
 from .forward_backward import batch_major, forward, time_major
 
@@ -67,4 +68,4 @@ def sample_posterior(
 
 def _gumbel(shape: Any, key: tf.Tensor, dtype: Any) -> tf.Tensor:
     """Noise whose addition to logits makes their arg max a draw of the categorical."""
-    return -tf.math.log(-tf.math.log(random.uniform(shape, key, dtype)))
+    return gumbel_of_uniform(random.uniform(shape, key, dtype))

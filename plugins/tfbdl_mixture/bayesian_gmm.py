@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfbdl import random
+from tfbdl.inference.reparameterizations import gumbel_of_uniform
 from tfbdl.protocols import Conditional, Params
 
 from . import wishart
@@ -111,7 +112,7 @@ class BayesianGMM(VariationalMixture):
         x, _ = self.gibbs_rows(batch)
         density = wishart.log_normal(params["means"], params["precisions"], x)
         u = random.uniform(density.shape, key, x.dtype)
-        gumbel = -tf.math.log(-tf.math.log(u))  # its arg max is a draw from the categorical
+        gumbel = gumbel_of_uniform(u)  # its arg max is a draw from the categorical
         score = tf.math.log(params["weights"]) + density + gumbel
         return {"z": tf.argmax(score, axis=1, output_type=tf.int32)}
 

@@ -22,6 +22,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfbdl import random
+from tfbdl.inference.reparameterizations import gumbel_of_uniform
 
 from . import wishart
 from .wishart import GaussWishart
@@ -80,7 +81,7 @@ def sweep(
     n, d = x.shape
     log_count, constant = _tables(n, d, base, concentration)
     u = random.uniform((n, num_slots), key, x.dtype)
-    gumbel = -tf.math.log(-tf.math.log(u))  # its arg max is a draw from the categorical
+    gumbel = gumbel_of_uniform(u)  # its arg max is a draw from the categorical
     places = tf.range(num_slots)
     never = tf.constant(-math.inf, x.dtype)
 

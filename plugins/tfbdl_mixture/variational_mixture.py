@@ -20,6 +20,7 @@ from tfbdl.data import DataInfo, Dataset
 from tfbdl.distributions import Prior
 from tfbdl.errors import ModelError, OptionsError
 from tfbdl.inference.em import sum_over_rows
+from tfbdl.inference.reparameterizations import gumbel_of_uniform
 from tfbdl.protocols import Params, Statistics
 
 from . import wishart
@@ -167,7 +168,7 @@ class VariationalMixture(GibbsMixture, abc.ABC):
         """Sums at z drawn from the best q(z), and what normalises that."""
         log_rho = self._log_rho(params, rows)
         u = random.uniform(tf.shape(log_rho), key, log_rho.dtype)
-        labels = tf.argmax(log_rho - tf.math.log(-tf.math.log(u)), axis=1)  # Gumbel-max
+        labels = tf.argmax(log_rho + gumbel_of_uniform(u), axis=1)  # Gumbel-max
         members = tf.one_hot(labels, self.num_components, dtype=rows.dtype)
         return self._statistics(rows, members, tf.reduce_logsumexp(log_rho, axis=1))
 

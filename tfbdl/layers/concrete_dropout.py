@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from .. import functional, random
 from ..errors import ModelError, OptionsError
+from ..inference.reparameterizations import bernoulli, logistic_of_uniform
 from ..inference.surrogate import read
 from .defaults import DIVERGENCE
 from .dropout_noise import check_noise_shape, check_positive, check_rate, noise_lengths
@@ -235,8 +236,7 @@ def relaxed_mask(logit: tf.Tensor, uniform: tf.Tensor, temperature: float) -> tf
         uniform: Random numbers in (0, 1); also the shape returned.
         temperature: Above 0.
     """
-    noise = tf.math.log(uniform) - tf.math.log1p(-uniform)
-    return tf.sigmoid((logit + noise) / temperature)
+    return bernoulli.soft(logit + logistic_of_uniform(uniform), temperature)
 
 
 def entropy(logit: tf.Tensor) -> tf.Tensor:

@@ -12,6 +12,7 @@ from tensorflow_probability import distributions as tfd
 
 from tfbdl import random
 from tfbdl.distributions import Prior
+from tfbdl.inference.reparameterizations import concrete, gumbel_of_uniform
 from tfbdl.inference.surrogate import read
 
 from .base import Draw
@@ -174,11 +175,9 @@ class MixtureLatents(RegisteredLatents):
     def _relaxed(self, n: Any, which: tf.Tensor, where: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Draws and their components; the gradient of the choice is that of a softmax."""
         u = random.uniform([n, self.num_components], which, self.dtype)
-        logits = self.log_weights() - tf.math.log(-tf.math.log(u))
-        soft = tf.nn.softmax(logits / self.temperature)
+        logits = self.log_weights() + gumbel_of_uniform(u)
         k = tf.argmax(logits, axis=-1, output_type=tf.int32)
-        hard = tf.one_hot(k, self.num_components, dtype=soft.dtype)
-        choice = hard + soft - tf.stop_gradient(soft)
+        choice = concrete.through(tf.nn.softmax(logits / self.temperature), logits)
         noise = random.normal([n, self.latent_dim], where, self.dtype)
         each = self.means() + tf.einsum("kij,nj->nki", self.factors(), noise)
         return tf.einsum("nk,nkd->nd", choice, each), k

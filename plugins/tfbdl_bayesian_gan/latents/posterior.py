@@ -13,6 +13,7 @@ from tfbdl import random
 from tfbdl.errors import DataError, OptionsError
 from tfbdl.inference.mcmc import lockstep, transitions
 from tfbdl.inference.mcmc.lockstep import Lockstep, with_room
+from tfbdl.inference.reparameterizations import gumbel_of_uniform
 from tfbdl.posterior import Posterior
 
 from .base import LatentPrior
@@ -156,7 +157,7 @@ class LatentTarget:
         for one in tf.unstack(random.split(key, candidates)):
             z_key, choice = tf.unstack(random.split(one, 2))
             z = self.prior.sample(size, z_key)
-            gumbel = -tf.math.log(-tf.math.log(random.uniform([size], choice)))
+            gumbel = gumbel_of_uniform(random.uniform([size], choice))
             scores.append(self.log_likelihood(z, self.rows) + gumbel)
             offers.append(z)
         best = tf.argmax(tf.stack(scores), axis=0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any, ClassVar, Literal, NamedTuple
 
-import numpy as np
 import pydantic
 import tensorflow as tf
 from tensorflow_probability import bijectors as tfb
@@ -13,6 +12,7 @@ from tensorflow_probability import distributions as tfd
 
 from tfbdl import Config, Field
 from tfbdl.errors import OptionsError
+from tfbdl.inference.reparameterizations import concrete
 
 from .base import Draw, LatentPosterior
 from .noise import standard_gumbel
@@ -115,20 +115,18 @@ class Concrete(LatentPosterior):
         """See LatentPosterior: ``z = softmax((log alpha + g) / t)``, or its largest part."""
         gumbel = self._parted(standard_gumbel(keys, self._joined(parameters.log_probs)))
         perturbed = parameters.log_probs + gumbel
-        log_z = tf.nn.log_softmax(perturbed / self.options.temperature)
-        log_z = tf.maximum(log_z, floor(log_z.dtype))
+        log_z = concrete.log_relaxed(perturbed, self.options.temperature)
         z = tf.exp(log_z)
         if self.relaxed:
             return Draw(self._joined(z), self._relaxed_log_prob(parameters, log_z))
-        corner = tf.one_hot(tf.argmax(perturbed, axis=-1), self.classes, dtype=z.dtype)
-        z = self._joined(corner + (z - tf.stop_gradient(z)))
+        z = self._joined(concrete.through(z, perturbed))
         return Draw(z, self._discrete_log_prob(parameters, z))
 
     def log_prob(self, parameters: Logits, z: tf.Tensor) -> tf.Tensor:
         """See LatentPosterior; of one-hot z a log probability if draws are such."""
         if not self.relaxed:
             return self._discrete_log_prob(parameters, z)
-        log_z = tf.math.log(tf.maximum(self._parted(z), math.exp(floor(z.dtype))))
+        log_z = tf.math.log(tf.maximum(self._parted(z), math.exp(concrete.floor(z.dtype))))
         return self._relaxed_log_prob(parameters, log_z)
 
     def mean(self, parameters: Logits) -> tf.Tensor:
@@ -162,11 +160,9 @@ class Concrete(LatentPosterior):
         return tfd.TransformedDistribution(tfd.Independent(single, 1), tfb.Reshape(**shapes))
 
     def _relaxed_log_prob(self, parameters: Logits, log_z: tf.Tensor) -> tf.Tensor:
-        """The logarithm of Maddison et al. 2017, definition 1: ``[S, n]``."""
-        n, temperature = self.classes, self.options.temperature
-        tilted = tf.nn.log_softmax(parameters.log_probs - temperature * log_z)
-        constant = self.groups * (math.lgamma(n) + (n - 1) * math.log(temperature))
-        return constant + tf.reduce_sum(tilted - log_z, axis=[-2, -1])
+        """Of all parts together: ``[S, n]``."""
+        each = concrete.log_prob(log_z, parameters.log_probs, self.options.temperature)
+        return tf.reduce_sum(each, axis=-1)
 
     def _discrete_log_prob(self, parameters: Logits, z: tf.Tensor) -> tf.Tensor:
         return tf.reduce_sum(self._parted(z) * parameters.log_probs, axis=[-2, -1])
@@ -181,8 +177,3 @@ class Concrete(LatentPosterior):
         """``[..., groups, classes]`` to ``[..., d]``."""
         joined = tf.reshape(z, tf.concat([tf.shape(z)[:-2], [self.latent_dim]], axis=0))
         return tf.ensure_shape(joined, (*z.shape[:-2], self.latent_dim))
-
-
-def floor(dtype: tf.DType) -> float:
-    """The logarithm of the least part that is told from zero, in nats."""
-    return math.log(np.finfo(dtype.as_numpy_dtype).tiny) + 1.0

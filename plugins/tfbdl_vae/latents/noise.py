@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfbdl import random
+from tfbdl.inference.reparameterizations import gumbel_of_uniform
 
 
 def standard_normal(keys: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
@@ -24,7 +25,7 @@ def standard_normal(keys: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
 
 def standard_gumbel(keys: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
     """Standard Gumbel noise ``-log(-log u)``, ``[S, n, d]``; see ``standard_normal``."""
-    return -tf.math.log(-tf.math.log(_of_rows(random.uniform, keys, like)))
+    return gumbel_of_uniform(_of_rows(random.uniform, keys, like))
 
 
 def log_standard_normal(eps: tf.Tensor) -> tf.Tensor:
