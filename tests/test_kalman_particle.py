@@ -9,7 +9,6 @@ import tensorflow_probability as tfp
 from linear_gaussian_cases import condition, random_model
 from scipy import stats
 from tfbdl_kalman_lstm import KalmanFilter, ParticleFilter
-from tfbdl_kalman_lstm.particle_recursion import systematic
 
 from tfbdl.errors import DataError, OptionsError
 
@@ -17,9 +16,6 @@ tfd = tfp.distributions
 T = 6
 MODEL = random_model(2)
 A, H = tf.constant(MODEL["A"]), tf.constant(MODEL["H"])
-METHODS = pytest.mark.parametrize(
-    "method", [pytest.param("bootstrap", marks=pytest.mark.slow), "auxiliary"]
-)
 
 
 def move(x):
@@ -60,11 +56,20 @@ def test_twenty_thousand_particles_are_close_to_the_kalman_filter(method):
     assert found.effective_sample_size.max() <= 20_000 * (1 + 1e-9)
 
 
-@METHODS
-def test_estimate_of_the_likelihood_has_no_bias(method):
+@pytest.mark.parametrize(
+    ("method", "resampling"),
+    [
+        pytest.param("bootstrap", "systematic", marks=pytest.mark.slow),
+        ("auxiliary", "systematic"),
+        ("bootstrap", "stratified"),
+        pytest.param("bootstrap", "residual", marks=pytest.mark.slow),
+        pytest.param("bootstrap", "multinomial", marks=pytest.mark.slow),
+    ],
+)
+def test_estimate_of_the_likelihood_has_no_bias(method, resampling):
     y = observations()
     copies = np.broadcast_to(y, (1_000, *y.shape))  # each with particles of its own
-    particles = ParticleFilter(*LINEAR, num_particles=30, method=method)
+    particles = ParticleFilter(*LINEAR, num_particles=30, method=method, resampling=resampling)
     ratio = np.exp(particles.log_prob(copies, seed=2) - condition(MODEL, y)[2])
     assert abs(ratio.mean() - 1.0) < 4 * ratio.std() / np.sqrt(len(ratio))
     assert 0.0 < ratio.std() < 3.0  # with few particles it does vary
@@ -75,18 +80,6 @@ def test_seed_decides_all_draws():
     first, again, other = (particles.particles(y, seed=s).states for s in (3, 3, 4))
     np.testing.assert_array_equal(first, again)
     assert (first != other).all()
-
-
-def test_systematic_resampling_takes_each_in_proportion():
-    rng = np.random.default_rng(0)
-    weights = rng.dirichlet(np.full(40, 0.3), size=5)
-    weights[0] = np.eye(40)[7]
-    with np.errstate(divide="ignore"):
-        index = systematic(tf.constant(np.log(weights)), tf.constant(rng.uniform(size=5))).numpy()
-    for row, share in zip(index, weights, strict=True):
-        counts = np.bincount(row, minlength=40)
-        assert (np.abs(counts - 40 * share) < 1.0 + 1e-9).all()
-    assert (index[0] == 7).all()
 
 
 @pytest.mark.parametrize(
@@ -223,6 +216,8 @@ def test_arguments_that_do_not_fit_are_refused():
         ParticleFilter(*LINEAR[:3], np.zeros((2, 2)), *LINEAR[4:])
     with pytest.raises(OptionsError, match=r"Did you mean 'auxiliary'"):
         ParticleFilter(*LINEAR, method="auxilary")
+    with pytest.raises(OptionsError, match=r"resampling must be one of.*'stratified'"):
+        ParticleFilter(*LINEAR, resampling="strattified")
     with pytest.raises(OptionsError, match=r"threshold must be from 0 to 1. Received: 2"):
         ParticleFilter(*LINEAR, threshold=2)
     still = ParticleFilter(*LINEAR[:2], np.zeros((2, 2)), *LINEAR[3:])

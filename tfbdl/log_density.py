@@ -203,7 +203,7 @@ class ConditionedJoint(LogDensity):
         fn = joint.log_prob if pinned is None else pinned.unnormalized_log_prob
         super().__init__(fn, shapes, bijectors, dtype)
 
-    def sample_prior(self, seed: int) -> Params:
+    def sample_prior(self, seed: Any) -> Params:
         """A state drawn from the prior: each free part given those before it.
 
         Observed parts keep their values and are not drawn; a free part that comes after one, such
@@ -213,6 +213,16 @@ class ConditionedJoint(LogDensity):
         key = tf.bitcast(random.key(seed, "prior"), tf.int32)
         _, values = _parts(self.joint, names, self.pins, key)
         return {site.name: values[site.name] for site in self.sites}
+
+    def log_prior(self, params: Params) -> tf.Tensor:
+        """The log density of a state under ``sample_prior``: of each free part given the others.
+
+        A scalar, in nats, without Jacobians.
+        """
+        parts = self.joint.log_prob_parts({**params, **self.pins})
+        names = self.joint._flat_resolve_names()
+        by_name = dict(zip(names, self.joint._model_flatten(parts), strict=True))
+        return tf.add_n([by_name[site.name] for site in self.sites])
 
 
 def condition(joint: Any, data: Mapping[str, Any] | None) -> ConditionedJoint:

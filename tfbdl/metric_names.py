@@ -16,6 +16,7 @@ METRIC_MEANINGS: dict[str, str] = {
     "alpha": "Precision of the prior over the weights.",
     "beta": "Precision of the noise; where a KL term has a weight, that weight.",
     "bic": "Schwarz' criterion of training rows: parameters weighed against fit; lower is better.",
+    "candidates": "Candidates that were drawn, taken or not.",
     "commitment": "Mean squared distance of the encoder's vectors from their codes.",
     "converged": "Whether the steps ended for want of gain, rather than of number.",
     "coverage": "Share of targets inside their predictive interval.",
@@ -32,6 +33,7 @@ METRIC_MEANINGS: dict[str, str] = {
     "epistemic_share": "Share of variance (classes: entropy) that more data would remove, 0 to 1.",
     "error": "Share of inputs whose most probable class is wrong; lower is better.",
     "explained_share": "Share of the variance that lies along the axes kept, 0 to 1.",
+    "effective_size": "Equal weights that the weights count for, or the fewest of a stage.",
     "ess_bulk": "Effective sample size for the centre, the smallest over parameters.",
     "ess_tail": "Effective sample size for the tails, the smallest over parameters.",
     "expected_log_likelihood": "Log-likelihood under the posterior, in nats; higher is better.",
@@ -43,6 +45,7 @@ METRIC_MEANINGS: dict[str, str] = {
     "kl": "KL divergence from prior to posterior in nats: what the weights, or a row's latent "
     "variables, learned.",
     "log_evidence": "Log marginal likelihood in nats; higher is better.",
+    "log_evidence_mcse": "Monte Carlo standard error of log_evidence, in nats.",
     "log_joint": "Log joint density of parameters and data, in nats.",
     "log_likelihood": "Log-likelihood of the data in nats; higher is better.",
     "log_marginal": "Log marginal likelihood in nats; higher is better.",
@@ -57,16 +60,20 @@ METRIC_MEANINGS: dict[str, str] = {
     "num_components": "Components, axes or clusters of the fitted model.",
     "num_data": "Training rows that the likelihood was scaled to.",
     "num_items": "Items that subsets are drawn from.",
+    "pareto_k": "Shape of the largest importance weights; above 0.7 estimates are not reliable.",
     "perplexity": "Exponential of an entropy: how many codes are in use, or among how many symbols "
     "a prediction wavers.",
     "perplexity_mean_weights": "As perplexity, with each weight at its posterior mean.",
     "r_hat": "Disagreement of the chains, the largest over parameters; should be below 1.01.",
+    "evaluations": "Looks at the density.",
     "reconstruction": "Expected log-likelihood of the data given their codes, in nats.",
     "rmse": "Root mean squared error, in units of the target; lower is better.",
     "score": "What the method makes as large as it can; higher is better.",
     "seconds": "Time that the run took.",
+    "stages": "Steps from the reference to the posterior.",
     "steps": "Steps that were made.",
     "step_size": "Step of the integrator or the update.",
+    "temperature": "Place on the path from the reference (0) to the posterior (1).",
 }
 
 _PREFIXES = {

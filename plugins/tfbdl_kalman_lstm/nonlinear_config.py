@@ -79,3 +79,6 @@ class ParticleOptions(NonlinearOptions):
         le=1,
         description="Particles are chosen anew where they are worth fewer than this share of them.",
     )
+    resampling: Literal["systematic", "stratified", "residual", "multinomial"] = Field(
+        "systematic", description="How particles are chosen anew."
+    )

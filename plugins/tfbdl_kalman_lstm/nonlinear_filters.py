@@ -216,6 +216,7 @@ class ParticleModel(NonlinearFilter):
             num_particles=chosen.num_particles,
             method=chosen.method,
             threshold=chosen.threshold,
+            resampling=chosen.resampling,
         )
 
     @property

@@ -11,6 +11,7 @@ import tensorflow as tf
 from tfbdl import random
 from tfbdl.config import check_choice, check_whole
 from tfbdl.errors import DataError, OptionsError
+from tfbdl.inference.monte_carlo.resampling import SCHEMES, Scheme
 
 from . import fixed_lag, particle_recursion
 from .compiled import call
@@ -41,8 +42,10 @@ class ParticleFilter(StateSpaceFilter):
         method: ``bootstrap``: particles move on by their weights. ``auxiliary``: by their weights
             and by how well the middle of where they move foresees the next observation; better
             where observations say much and the motion is nearly certain.
-        threshold: Particles are chosen anew (systematically) where the weights are worth fewer
-            than this share of them, from 0 (never) to 1 (always).
+        threshold: Particles are chosen anew where the weights are worth fewer than this share of
+            them, from 0 (never) to 1 (always).
+        resampling: By which scheme: ``systematic``, ``stratified``, ``residual`` or
+            ``multinomial``.
 
     Raises:
         OptionsError: If shapes do not fit together, a covariance is none, a function gives no state
@@ -70,6 +73,7 @@ class ParticleFilter(StateSpaceFilter):
         num_particles: int = 1_000,
         method: Method = "bootstrap",
         threshold: float = 0.5,
+        resampling: Scheme = "systematic",
     ) -> None:
         self._model: NonlinearModel | None = NonlinearModel(f, h, Q, R, m0, P0)
         if np.linalg.eigvalsh(self._model.R).min() <= 0.0:
@@ -79,7 +83,7 @@ class ParticleFilter(StateSpaceFilter):
             )
         self.state_dim, self.observation_dim = self._model.state_dim, self._model.observation_dim
         densities = GaussianDensities(self._model.f, self._model.h)
-        self._settings = _settings(densities, num_particles, method, threshold)
+        self._settings = _settings(densities, num_particles, method, threshold, resampling)
 
     @classmethod
     def of(
@@ -91,6 +95,7 @@ class ParticleFilter(StateSpaceFilter):
         num_particles: int = 1_000,
         method: Method = "bootstrap",
         threshold: float = 0.5,
+        resampling: Scheme = "systematic",
     ) -> Self:
         """A filter for any distributions of TensorFlow Probability, in float64.
 
@@ -102,7 +107,7 @@ class ParticleFilter(StateSpaceFilter):
                 ``[...]``, event shape ``[d]``.
             observation: From states ``[..., d]`` to the distribution of what is observed: batch
                 shape ``[...]``, event shape ``[m]``.
-            num_particles, method, threshold: As ParticleFilter.
+            num_particles, method, threshold, resampling: As ParticleFilter.
 
         Raises:
             OptionsError: If event or batch shapes do not fit, or the precision is another.
@@ -126,7 +131,7 @@ class ParticleFilter(StateSpaceFilter):
         ):
             made.observation_dim = _event_size(name, function(states), (2, 3), size)
         densities = GeneralDensities(initial, transition, observation)
-        made._settings = _settings(densities, num_particles, method, threshold)
+        made._settings = _settings(densities, num_particles, method, threshold, resampling)
         return made
 
     def filter(self, y: Any, u: Any = None, seed: int = 0) -> ParticleStates:
@@ -311,12 +316,16 @@ class ParticleFilter(StateSpaceFilter):
         return moments, by_sequence(drawn)
 
 
-def _settings(densities: Any, num_particles: Any, method: Any, threshold: Any) -> Settings:
+def _settings(
+    densities: Any, num_particles: Any, method: Any, threshold: Any, resampling: Any
+) -> Settings:
     check_whole("num_particles", num_particles)
     check_choice("method", method, get_args(Method))
     if not 0.0 <= threshold <= 1.0:
         raise OptionsError(f"threshold must be from 0 to 1. Received: {threshold!r}.")
-    return Settings(densities, int(num_particles), method == "auxiliary", float(threshold))
+    check_choice("resampling", resampling, SCHEMES)
+    auxiliary = method == "auxiliary"
+    return Settings(densities, int(num_particles), auxiliary, float(threshold), resampling)
 
 
 def _event_size(name: str, distribution: Any, batch: tuple[int, ...], size: Any = None) -> int:

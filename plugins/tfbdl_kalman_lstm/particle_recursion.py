@@ -1,9 +1,8 @@
 """Sequential Monte Carlo: particles that are weighted, chosen anew and moved on, step by step.
 
 References:
-    Gordon, Salmond & Smith 1993 (bootstrap); Pitt & Shephard 1999 (auxiliary); Kitagawa 1996
-    (systematic resampling); Pitt et al. 2012 for the likelihood without bias; Godsill, Doucet &
-    West 2004 (backward simulation).
+    Gordon, Salmond & Smith 1993 (bootstrap); Pitt & Shephard 1999 (auxiliary); Pitt et al. 2012
+    for the likelihood without bias; Godsill, Doucet & West 2004 (backward simulation).
 """
 
 from __future__ import annotations
@@ -14,6 +13,8 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from tfbdl import random
+from tfbdl.inference.monte_carlo import resampling
+from tfbdl.inference.monte_carlo.resampling import Scheme, effective_size
 
 from .densities import At, Densities
 from .system import Observed
@@ -59,12 +60,14 @@ class Settings(NamedTuple):
         num_particles: N.
         auxiliary: Whether particles are chosen by how well they foresee the next observation.
         threshold: They are chosen anew where they are worth fewer than this share of N.
+        resampling: By which scheme.
     """
 
     densities: Densities
     num_particles: int
     auxiliary: bool
     threshold: float
+    resampling: Scheme = "systematic"
 
 
 def run(
@@ -107,7 +110,7 @@ def run(
         if settings.auxiliary and steps > 1:
             ahead = foreseen(x, t)
         ancestors, after = _chosen(settings, log_weights, ahead, random.fold_in(picks, t))
-        effective = tf.exp(-tf.reduce_logsumexp(2.0 * log_weights, -1))
+        effective = effective_size(log_weights)
         found = [*weighted(x, log_weights), *weighted(x, before), increment, effective]
         found += [x, log_weights, ancestors] if keep else []
         arrays = [array.write(t, value) for array, value in zip(arrays, found, strict=True)]
@@ -136,28 +139,15 @@ def _chosen(
     (1 for the bootstrap filter), and carries ``sum(w v) / (N v)`` then, so that sums over
     particles keep their expectation.
     """
-    count, total = log_weights.shape
+    total = log_weights.shape[-1]
     joined = log_weights + foreseen
     sums = tf.reduce_logsumexp(joined, -1, keepdims=True)
     shares = joined - sums
-    worth = tf.exp(-tf.reduce_logsumexp(2.0 * shares, -1, keepdims=True))
-    anew = worth < settings.threshold * total
-    start = random.uniform((count,), key, log_weights.dtype)
-    ancestors = tf.where(anew, systematic(shares, start), tf.range(total))
+    anew = effective_size(shares)[:, tf.newaxis] < settings.threshold * total
+    chosen = resampling.resample(shares, key, settings.resampling)
+    ancestors = tf.where(anew, chosen, tf.range(total))
     carried = sums - math.log(total) - tf.gather(foreseen, ancestors, batch_dims=1)
     return ancestors, tf.where(anew, carried, log_weights)
-
-
-def systematic(log_weights: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
-    """As many indices as weights, each about in proportion: ``floor`` or ``ceil`` of N w times.
-
-    Args:
-        log_weights: Normalised, ``[n, N]``.
-        start: Uniform numbers in (0, 1), one for each sequence.
-    """
-    total = log_weights.shape[-1]
-    places = (tf.range(total, dtype=log_weights.dtype) + start[:, tf.newaxis]) / total
-    return _places(log_weights, places)
 
 
 def weighted(x: tf.Tensor, log_weights: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -200,7 +190,9 @@ def draw_paths(
     """
     steps, sequences = cloud.x.shape[:2]
     uniforms = random.uniform((steps, sequences, count), key, cloud.x.dtype)
-    last = tf.gather(cloud.x[-1], _places(cloud.log_weights[-1], uniforms[-1]), batch_dims=1)
+    last = tf.gather(
+        cloud.x[-1], resampling.find(cloud.log_weights[-1], uniforms[-1]), batch_dims=1
+    )
     written = tf.TensorArray(cloud.x.dtype, steps).write(steps - 1, last)
 
     def step(
@@ -210,7 +202,7 @@ def draw_paths(
         moves = densities.log_move(after, x, At(t, _at(control, t), noises))
         joined = moves + log_weights[:, tf.newaxis]
         joined = joined - tf.reduce_logsumexp(joined, -1, keepdims=True)
-        index = _places(joined, uniforms[t][..., tf.newaxis])[..., 0]
+        index = resampling.find(joined, uniforms[t][..., tf.newaxis])[..., 0]
         now = tf.gather(x, index, batch_dims=1)
         return t - 1, now, paths.write(t, now)
 
@@ -227,10 +219,3 @@ def draw_paths(
 def _at(control: tf.Tensor | None, t: Any) -> tf.Tensor | None:
     """The control input of a step, ``[n, u]``."""
     return None if control is None else control[t]
-
-
-def _places(log_weights: tf.Tensor, uniforms: tf.Tensor) -> tf.Tensor:
-    """Where numbers in (0, 1) fall among cumulated weights: ``[..., K]`` from ``[..., N]``."""
-    cumulated = tf.cumsum(tf.exp(log_weights), axis=-1)
-    found = tf.searchsorted(cumulated / cumulated[..., -1:], uniforms, side="right")
-    return tf.minimum(found, log_weights.shape[-1] - 1)

@@ -1,11 +1,15 @@
-"""Small pieces of a compiled loop as one kernel each, instead of one for each operation."""
+"""Compiled loops: small pieces as one kernel each, and what XLA could not compile by its name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import tensorflow as tf
+
+from ..errors import ModelError
 
 
 def as_one_kernel(one: tf.Tensor, fn: Callable[[Any], Any], value: Any) -> Any:
@@ -24,3 +28,26 @@ def as_one_kernel(one: tf.Tensor, fn: Callable[[Any], Any], value: Any) -> Any:
     """
     loop = (tf.zeros_like(one), value)
     return tf.while_loop(lambda i, _: i < one, lambda i, value: (i + 1, fn(value)), loop)[1]
+
+
+@contextmanager
+def naming_the_operation(what: str = "Markov chains") -> Iterator[None]:
+    """Within this, a density that XLA cannot compile is named as the cause.
+
+    Args:
+        what: Is compiled.
+
+    Raises:
+        ModelError: With the operation that XLA does not know.
+    """
+    try:
+        yield
+    except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as error:
+        found = re.search(r"unsupported operations.*?XLA\w*: (\w+)", error.message, re.DOTALL)
+        if found is None:
+            raise
+        raise ModelError(
+            f"{what} are compiled by XLA, which does not know the operation "
+            f"{found[1]!r} that this model uses. Do its work on the data beforehand, or write "
+            "the density with other functions of TensorFlow."
+        ) from error

@@ -127,7 +127,7 @@ class NetworkDensity:
             {name: prior.stddev() for name, prior in priors.items()},
         )
 
-    def sample_prior(self, seed: int) -> Params:
+    def sample_prior(self, seed: Any) -> Params:
         """A state drawn from the prior: weights, and learned parameters from their own."""
         key = random.key(seed, "prior")
         drawn: dict[str, tf.Tensor] = self.learned_values({})

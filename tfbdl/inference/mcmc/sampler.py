@@ -5,7 +5,6 @@ The chunks are cut by the clock, and the draws do not depend on them.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from ... import diagnostics, random
 from ...errors import ModelError
 from ...posterior import Posterior
 from ...protocols import Context, EngineResult
+from ..compilation import naming_the_operation
 from ..driver import Pace, Reporter, Seldom, from_arrays, to_arrays
 from .lockstep import with_room
 
@@ -95,7 +95,8 @@ def sample(
     pace = Pace(FIRST_CHUNK)
     while int(tf.reduce_min(state.iteration)) < length.iterations:
         began = time.perf_counter()
-        state = _advanced(kernel, state, keys, last, tf.constant(pace.size))
+        with naming_the_operation():
+            state = kernel.advance(state, keys, last, tf.constant(pace.size))
         done = int(tf.reduce_min(state.iteration))
         pace.took(pace.size, time.perf_counter() - began)
         watch.after_chunk(state, done)
@@ -192,21 +193,6 @@ def _totals(stats: Mapping[str, np.ndarray]) -> dict[str, float]:
     if "diverging" in stats:
         totals["divergences"] = float(stats["diverging"].sum())
     return totals
-
-
-def _advanced(kernel: Any, *arguments: Any) -> Any:
-    """What ``kernel.advance`` gives; a density that cannot be compiled is named as the cause."""
-    try:
-        return kernel.advance(*arguments)
-    except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as error:
-        found = re.search(r"unsupported operations.*?XLA\w*: (\w+)", error.message, re.DOTALL)
-        if found is None:
-            raise
-        raise ModelError(
-            "Markov chains are compiled by XLA, which does not know the operation "
-            f"{found[1]!r} that this model uses. Do its work on the data beforehand, or write "
-            "the density with other functions of TensorFlow."
-        ) from error
 
 
 def _checked(state: Any) -> Any:
