@@ -104,7 +104,9 @@ def _parts_of_model(model: Any, data: Dataset | None) -> Iterator[tuple[str, Any
         return
     for site in getattr(model, "sites", ()):
         yield site.name, f"{site.shape} {site.dtype} {site.bijector}"
-    if getattr(model, "takes_no_data", False):  # the density itself: its value at the start
+    if getattr(model, "takes_no_data", False) and not hasattr(model, "log_joint"):
+        yield from model.get_state().items()  # a discrete field
+    elif getattr(model, "takes_no_data", False):  # the density itself: its value at the start
         value = float(model.log_joint(model.init(0)))
         yield "log_joint", f"{value:.6g}"
     elif data is not None and hasattr(model, "log_joint"):

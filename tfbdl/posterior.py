@@ -109,14 +109,14 @@ class Posterior:
     def mean(self) -> Arrays:
         """Site name -> posterior mean."""
         return {
-            n: v.mean(axis=(0, 1), dtype=np.float64).astype(v.dtype)
+            n: v.mean(axis=(0, 1), dtype=np.float64).astype(_kind_of_moments(v))
             for n, v in self._without_repeats().items()
         }
 
     def stddev(self) -> Arrays:
         """Site name -> posterior standard deviation."""
         return {
-            n: v.std(axis=(0, 1), dtype=np.float64).astype(v.dtype)
+            n: v.std(axis=(0, 1), dtype=np.float64).astype(_kind_of_moments(v))
             for n, v in self._without_repeats().items()
         }
 
@@ -297,6 +297,11 @@ def _sampler(model: BayesianNetwork) -> Any:
 
         model.state_sampler = sample
     return model.state_sampler
+
+
+def _kind_of_moments(draws: np.ndarray) -> np.dtype:
+    """The precision of moments: that of the draws; float64 where these are whole numbers."""
+    return draws.dtype if draws.dtype.kind == "f" else np.dtype(np.float64)
 
 
 def _is_repeated(draws: np.ndarray) -> bool:

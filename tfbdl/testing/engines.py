@@ -142,7 +142,7 @@ def suitable(spec: EngineSpec) -> tuple[Callable[[int], Any], Dataset | None]:
         return _linear_regression, regression_data()
     if spec.fits({Capability.CONDITIONALS}):
         return lambda seed: _Pair(), None
-    if spec.fits({Capability.POTTS}) and hasattr(inference, "Potts"):
+    if spec.fits({Capability.POTTS}):
         return _potts, None
     for model in registry.registry().models.values():
         if spec.fits(model.capabilities):
@@ -187,7 +187,7 @@ def _dropout_net(seed: int) -> Any:
 
 def _potts(seed: int) -> Any:
     """Three spins in a row; the model holds no random state."""
-    return inference.Potts([[0, 1], [1, 2]], num_sites=3, num_states=2, beta=0.5)  # type: ignore[attr-defined]
+    return inference.Potts([[0, 1], [1, 2]], num_sites=3, num_states=2, beta=0.5)
 
 
 def _registered(name: str, data: Dataset, seed: int) -> Any:
