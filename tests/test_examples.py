@@ -99,3 +99,24 @@ def test_shapes_are_drawn_with_their_scores(tmp_path: Path) -> None:
     assert set(scores) == {"VAE", "beta = 4"}
     assert all(1 / 3 < score <= 1.0 for score in scores.values())
     assert (tmp_path / "shapes.png").stat().st_size > 5000
+
+
+@pytest.mark.slow
+def test_sentences_of_a_beam_search_are_distinct_and_say_the_entropy() -> None:
+    found = example("distinct_sentences")(epochs=20, k=30, repeats=30)
+    assert found["distinct"] == 30
+    assert found["distinct_with_replacement"] < 30
+    errors = (found["entropy_error"], found["entropy_error_with_replacement"])
+    apart = abs(found["entropy"] - found["entropy_with_replacement"])
+    # of 30 searches each; the normalised estimate is biased by less than a standard error of one
+    assert apart < 4.0 * math.hypot(*errors) / math.sqrt(30) + errors[0] / 2
+
+
+@pytest.mark.slow
+def test_neighbours_tidy_up_a_noisy_photograph(tmp_path: Path) -> None:
+    found = example("segment_image")(tmp_path, pixels=8, draws=60)
+    assert found["borders_field"] < 0.5 * found["borders_alone"]
+    assert found["regions_field"] < 0.3 * found["regions_alone"]
+    assert found["rmse_field"] < found["rmse_alone"] < found["rmse_noisy"]
+    assert 2 <= found["segments_median"] <= 40
+    assert (tmp_path / "segments.png").stat().st_size > 5000

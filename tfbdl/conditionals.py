@@ -59,7 +59,7 @@ class PredictiveModel(Protocol):
 
 def forward(model: PredictiveModel, vectorize: bool) -> Any:
     """The compiled run of a model under a block of states: outputs and learned parameters."""
-    cache = _cache_of(model)
+    cache = cache_of(model)
     if ("forward", vectorize) not in cache:
 
         def run(states: dict[str, tf.Tensor], x: Any) -> Any:
@@ -74,7 +74,7 @@ def forward(model: PredictiveModel, vectorize: bool) -> Any:
 
 def compiled(model: PredictiveModel, statistic: Statistic) -> Any:
     """``statistic`` of a block of outputs ``[block, n, ...]``, draw by draw."""
-    likelihood, cache = model.likelihood, _cache_of(model)
+    likelihood, cache = model.likelihood, cache_of(model)
     if statistic not in cache:
 
         def of_block(outputs: tf.Tensor, parameters: dict[str, tf.Tensor], extra: Any) -> Any:
@@ -97,7 +97,8 @@ class _Functions:
         self.compiled: dict[Any, Any] = {}
 
 
-def _cache_of(model: Any) -> dict[Any, Any]:
+def cache_of(model: Any) -> dict[Any, Any]:
+    """What was compiled for a model, by names of the caller's choice; it stays with the model."""
     if getattr(model, "predictive_functions", None) is None:
         model.predictive_functions = _Functions()
     return model.predictive_functions.compiled

@@ -17,6 +17,8 @@ from .data.columns import is_frame
 from .data.retarget import labels_as_given
 from .data.streams import is_stream
 from .errors import DataError, ModelError, RunError
+from .inference.fields import Field
+from .inference.normals import NormalPosterior
 from .manifests import write_atomically
 from .parametric import ParametricModel
 from .posterior import Posterior, SurrogatePosterior
@@ -24,6 +26,7 @@ from .predictive import Predictive
 from .protocols import HeldOut, Stateful
 from .runs import RunFolder
 from .specs import RunSpec
+from .weighted import WeightedPosterior
 
 HISTORY = "history.json"
 POSTERIOR_BYTES = 64 * 2**20
@@ -101,6 +104,8 @@ class Fit:
         in_closed_form = getattr(self.posterior, "predictive", None)
         if in_closed_form is not None:
             return in_closed_form(x)
+        if isinstance(self.posterior, NormalPosterior):
+            return self.posterior.predictive_of(self.model, x, draws, seed, **options)
         if hasattr(self.model, "likelihood") and hasattr(self.model, "outputs") and self.posterior:
             return Predictive(self.model, self.posterior, x, draws, seed, **options)
         if hasattr(self.model, "predictive"):
@@ -252,6 +257,8 @@ class Fit:
         record: dict[str, Any] = {"posterior": self._kind_of_posterior()}
         if self.spec.model is None and isinstance(self.model, ParametricModel):
             record["rebuilt_as"] = self.model.as_named()
+        if isinstance(self.model, Field):
+            record["field"] = type(self.model).__name__
         if self.info is not None:
             record["data_info"] = self.info.to_json()
         return record
@@ -265,6 +272,10 @@ class Fit:
             return "draws"
         if isinstance(posterior, DrawsWithMoments):
             return "draws_with_moments"
+        if isinstance(posterior, WeightedPosterior):
+            return "weighted_draws"
+        if isinstance(posterior, NormalPosterior):
+            return "normal"
         if not isinstance(posterior, ClosedFormPosterior):
             return "independent_draws"
         weights = isinstance(self.model, keras.Model) and isinstance(
@@ -277,7 +288,7 @@ class Fit:
         files = [runs.RESULT, HISTORY]
         write_atomically(folder.path / runs.RESULT, _json(self._result()))
         write_atomically(folder.path / HISTORY, _json(self.history))
-        if self.spec.model is not None or isinstance(self.model, ParametricModel):
+        if self.spec.model is not None or isinstance(self.model, ParametricModel | Field):
             state = model_state(self.model)
             if state:
                 np.savez(folder.path / runs.WEIGHTS, **state)
@@ -312,7 +323,7 @@ def model_state(model: Any) -> dict[str, Any]:
     if isinstance(model, keras.Model):
         variables = functional.state_variables(model)
         return {f"{i:05d}": np.asarray(v) for i, v in enumerate(variables)}
-    if isinstance(model, Stateful):
+    if isinstance(model, Stateful | Field):
         return {name: np.asarray(value) for name, value in model.get_state().items()}
     return {}
 

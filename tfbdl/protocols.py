@@ -101,6 +101,21 @@ class PriorBySite(Protocol):
         """
 
 
+@runtime_checkable
+class SeparatePrior(Protocol):
+    """A prior apart from the likelihood, from which particles and candidates can be drawn."""
+
+    def log_prior(self, params: Params) -> tf.Tensor:
+        """The log prior density of a state in nats, without Jacobians: a scalar."""
+
+    def sample_prior(self, seed: Any) -> Params:
+        """A state drawn from the prior.
+
+        Args:
+            seed: An integer; or a scalar integer tensor, where many are drawn in one graph.
+        """
+
+
 Conditional = Callable[["tf.Tensor", Params, Any], Params]
 """From a key (``[2]``, for ``tfbdl.random`` or as a seed of TFP), the state of one chain and the
 data to new values of some sites, drawn from their exact distribution given all the others."""
@@ -120,6 +135,27 @@ class Conditionals(Protocol):
 
     def init(self, seed: int) -> Params:
         """A starting state."""
+
+
+@runtime_checkable
+class DiscreteField(Protocol):
+    """Labels on the sites of a graph (capability ``potts``).
+
+    Its density is ``exp(sum_e beta_e 1[z_i = z_j] + sum_i log_likelihood[i, z_i])``, as of
+    ``tfbdl.inference.Potts``. It may have ``log_likelihood [site, state]``. Another model of this
+    capability has ``field(data)`` instead, which makes a ``Potts`` or ``DirichletPotts`` of data.
+
+    Attributes:
+        edges: Pairs of neighbours, ``[m, 2]``.
+        num_sites: How many sites there are.
+        num_states: How many labels.
+        beta: Couplings, a number or ``[m]``.
+    """
+
+    edges: Any
+    num_sites: int
+    num_states: int
+    beta: Any
 
 
 Statistics = Mapping[str, "tf.Tensor"]

@@ -16,11 +16,14 @@ from .closed_form import read_with_moments
 from .data import DataInfo
 from .errors import CheckpointError, ModelError, RunError
 from .fitted import HISTORY, Fit
+from .inference import fields
+from .inference.normals import read_normal
 from .loading import build_model
 from .posterior import Posterior
 from .protocols import Stateful
 from .runs import RunFolder
 from .specs import RunSpec
+from .weighted import read_weighted
 
 
 def load(path: Path) -> Fit:
@@ -42,6 +45,9 @@ def load(path: Path) -> Fit:
     info = DataInfo.from_json(record["data_info"]) if "data_info" in record else None
     named = _as_named(spec, record)
     model, why_no_model = _load_model_of(path, named or spec, info)
+    if record.get("field") in fields.STORED:
+        with np.load(path / runs.WEIGHTS, allow_pickle=False) as stored:
+            model = fields.STORED[record["field"]].from_state(stored)
     return Fit(
         model=model,
         posterior=_load_posterior(path, model, record),
@@ -173,5 +179,9 @@ def _load_posterior(path: Path, model: Any, record: Mapping[str, Any]) -> Poster
         return None
     if record.get("posterior") == "draws_with_moments":
         return read_with_moments(path / runs.POSTERIOR)
+    if record.get("posterior") == "weighted_draws":
+        return read_weighted(path / runs.POSTERIOR)
+    if record.get("posterior") == "normal":
+        return read_normal(path / runs.POSTERIOR, model)
     independent = record.get("posterior") in ("independent_draws", "surrogate", "closed_form")
     return Posterior.from_netcdf(path / runs.POSTERIOR, independent=independent)

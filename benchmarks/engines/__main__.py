@@ -1,4 +1,4 @@
-"""One net, five engines: the same Bayesian network on yacht and boston, one line changed.
+"""One net, many engines: the same Bayesian network on yacht and boston, one line changed.
 
 ``python -m benchmarks.engines`` needs the UCI sets in ``$TFBDL_DATA/uci``. Convergence of the
 samplers is judged in function space: R-hat of the net's outputs at test inputs over chains, since
@@ -30,6 +30,9 @@ ENGINES: dict[str, dict[str, Any]] = {
     },
     "ensemble": {},
     "mc_dropout": {},
+    "laplace": {"curvature": "kronecker", "evidence": True, "predictive": "linearized"},
+    "swag": {"every": 100, "snapshot_rate": 1e-4},
+    "smc": {},
 }
 POINTS = 40
 

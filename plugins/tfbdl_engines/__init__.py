@@ -17,9 +17,17 @@ from .mcmc_config import (
     NutsOptions,
     RandomWalkOptions,
     SliceOptions,
+    SwendsenWangOptions,
 )
-from .network_config import DropoutOptions, EnsembleOptions
+from .monte_carlo_config import (
+    AdaptiveRejectionOptions,
+    ImportanceOptions,
+    RejectionOptions,
+    SmcOptions,
+)
+from .network_config import DropoutOptions, EnsembleOptions, SwagOptions
 from .panel import DrawPathControls, SamplerPathControls
+from .pathfinder_config import PathfinderOptions
 from .sgmcmc_config import PsgldOptions, SghmcOptions, SgldOptions
 
 LOG_JOINT = (frozenset({Capability.LOG_JOINT}),)
@@ -32,6 +40,7 @@ def tfbdl_engines() -> Iterable[EngineSpec]:
         *_variational(),
         *_laplace(),
         *_chains(),
+        *_without_chains(),
         *_stochastic_gradients(),
         *_networks(),
         *_latent(),
@@ -78,13 +87,25 @@ def _variational() -> Iterable[EngineSpec]:
 def _laplace() -> Iterable[EngineSpec]:
     yield EngineSpec(
         name="laplace",
-        summary="Laplace's approximation: a normal at the mode, found by Newton steps",
+        summary="Laplace's approximation: a normal at the mode, of any log joint or trained net",
         factory="tfbdl_engines.laplace:Laplace",
         config=LaplaceOptions,
         needs=LOG_JOINT,
         references=(
             "MacKay 1992, A Practical Bayesian Framework for Backpropagation Networks",
             "Bishop 2006, Pattern Recognition and Machine Learning, equations 4.132 to 4.137",
+            "Daxberger et al. 2021, Laplace Redux: Effortless Bayesian Deep Learning, NeurIPS 34",
+            "Ritter et al. 2018, A Scalable Laplace Approximation for Neural Networks, ICLR",
+        ),
+    )
+    yield EngineSpec(
+        name="pathfinder",
+        summary="Pathfinder: the best normals along an optimiser's paths, resampled",
+        factory="tfbdl_engines.pathfinder:Pathfinder",
+        config=PathfinderOptions,
+        needs=LOG_JOINT,
+        references=(
+            "Zhang et al. 2022, Pathfinder: Parallel Quasi-Newton Variational Inference, JMLR 23",
         ),
     )
 
@@ -146,11 +167,63 @@ def _chains() -> Iterable[EngineSpec]:
         summary="Gibbs sampling: blocks drawn exactly given the rest",
         factory="tfbdl_engines.mcmc:Gibbs",
         config=GibbsOptions,
-        needs=(frozenset({Capability.CONDITIONALS}),),
+        needs=(frozenset({Capability.CONDITIONALS}), frozenset({Capability.POTTS})),
         references=(
             "Geman & Geman 1984, Stochastic Relaxation, IEEE PAMI 6",
             "Gelfand & Smith 1990, Sampling-Based Approaches, JASA 85",
         ),
+    )
+    yield EngineSpec(
+        name="swendsen_wang",
+        summary="Swendsen-Wang: clusters of a discrete field change their labels together",
+        factory="tfbdl_engines.fields:SwendsenWang",
+        config=SwendsenWangOptions,
+        needs=(frozenset({Capability.POTTS}),),
+        references=(
+            "Swendsen & Wang 1987, Nonuniversal critical dynamics in Monte Carlo, PRL 58",
+            "Xu, Caron & Doucet 2016, A generalised Swendsen-Wang algorithm, arXiv:1602.03048",
+        ),
+    )
+
+
+def _without_chains() -> Iterable[EngineSpec]:
+    yield EngineSpec(
+        name="smc",
+        summary="Sequential Monte Carlo: particles from the prior to the posterior, and evidence",
+        factory="tfbdl_engines.smc:Smc",
+        config=SmcOptions,
+        needs=LOG_JOINT,
+        references=(
+            "Del Moral, Doucet & Jasra 2006, Sequential Monte Carlo samplers, JRSSB 68",
+            "Buchholz, Chopin & Jacob 2021, Adaptive Tuning of HMC Within SMC, arXiv:1808.07730",
+        ),
+    )
+    yield EngineSpec(
+        name="importance",
+        summary="Importance sampling: weighted draws of a Student t at the mode, and evidence",
+        factory="tfbdl_engines.monte_carlo:Importance",
+        config=ImportanceOptions,
+        needs=LOG_JOINT,
+        references=(
+            "Geweke 1989, Bayesian Inference Using Monte Carlo Integration, Econometrica 57",
+            "Vehtari et al. 2024, Pareto Smoothed Importance Sampling, JMLR 25",
+        ),
+    )
+    yield EngineSpec(
+        name="rejection",
+        summary="Rejection sampling: independent draws, with a check of the bound",
+        factory="tfbdl_engines.monte_carlo:Rejection",
+        config=RejectionOptions,
+        needs=LOG_JOINT,
+        references=("Robert & Casella 2004, Monte Carlo Statistical Methods, section 2.3",),
+    )
+    yield EngineSpec(
+        name="adaptive_rejection",
+        summary="Adaptive rejection: exact draws where the density is log-concave",
+        factory="tfbdl_engines.adaptive_rejection:AdaptiveRejection",
+        config=AdaptiveRejectionOptions,
+        needs=LOG_JOINT,
+        references=("Gilks & Wild 1992, Adaptive Rejection Sampling, JRSSC 41",),
     )
 
 
@@ -204,6 +277,17 @@ def _networks() -> Iterable[EngineSpec]:
         needs=(frozenset({Capability.NETWORK}),),
         references=(
             "Gal & Ghahramani 2016, Dropout as a Bayesian Approximation, equations (2) and (7)",
+        ),
+    )
+    yield EngineSpec(
+        name="swag",
+        summary="SWAG: a normal of low rank from the weights that gradient descent passes",
+        factory="tfbdl_engines.swag:Swag",
+        config=SwagOptions,
+        needs=(frozenset({Capability.NETWORK}),),
+        references=(
+            "Maddox et al. 2019, A Simple Baseline for Bayesian Uncertainty in Deep Learning, "
+            "algorithm 1, arXiv:1902.02476",
         ),
     )
 

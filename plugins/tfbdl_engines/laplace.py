@@ -1,4 +1,4 @@
-"""Laplace's approximation: a normal at the mode of any log joint."""
+"""Laplace's approximation: a normal at the mode of any log joint, or of a trained network."""
 
 from __future__ import annotations
 
@@ -16,12 +16,16 @@ from tfbdl.inference.mcmc.target import full_batch, is_vectorizable
 from tfbdl.posterior import Posterior
 from tfbdl.protocols import Context, EngineResult
 
+from . import network_laplace
 from .laplace_config import LaplaceOptions
 from .precision import computing_in
 
 
 class Laplace:
-    """Climb to the mode by Newton steps; the normal with the curvature there is the posterior.
+    """The normal at the mode, with the curvature there for its precision, is the posterior.
+
+    By the Hessian the mode is climbed to by Newton steps. A network may have the generalised
+    Gauss-Newton matrix of its likelihood in place of the Hessian, and any size.
 
     A model may have ``adopt_gaussian(mean, covariance)``, where ``mean`` is ``[D]`` over its sites
     in their order, none of which has a bijector: it takes the normal for its own posterior, with
@@ -38,10 +42,15 @@ class Laplace:
         """Approximate the model's posterior given the data.
 
         Raises:
-            ModelError: If there are more than 2,000 parameters, no mode is found, or the density
-                is flat along some direction there.
+            ModelError: If there are too many parameters for the curvature, no mode is found, or the
+                density is flat along some direction there.
             DataError: If the rows come from a stream that does not end, or have weights.
+            RunError: If the training of a net leaves the finite numbers.
         """
+        network_laplace.check_options(model, self.options)
+        structure = network_laplace.structure_of(model, self.options)
+        if structure != "hessian":
+            return network_laplace.approximate(model, data, context, self.options, structure)
         with computing_in(self.options.dtype, model, data) as (copy, rows):
             batch = full_batch(copy, rows)
             target = FlatTarget(copy, batch, vectorize=is_vectorizable(copy))
@@ -71,7 +80,7 @@ class Laplace:
             starts[0] = target.unconstrain(target.model.mode_start(target.batch)).numpy()
         found: list[tuple[list[float], newton.Point, list[str]]] = []
         failures: list[ModelError] = []
-        value = _value(target)
+        value = value_of(target)
         for start in starts:
             try:
                 trace, mode = self._climbed(target, value, hessian, start, context)
@@ -128,7 +137,8 @@ def _notices(target: FlatTarget, mode: newton.Point) -> list[str]:
     return list(target.model.mode_notices(params, target.batch))
 
 
-def _value(target: FlatTarget) -> newton.Value:
+def value_of(target: FlatTarget) -> newton.Value:
+    """The compiled log density of one state, with its gradient, as NumPy has them."""
     compiled = tf.function(target.log_prob_and_gradient, autograph=False)
 
     def value(z: np.ndarray) -> tuple[float, np.ndarray]:

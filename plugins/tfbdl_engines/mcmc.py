@@ -23,6 +23,7 @@ from tfbdl.inference.mcmc.starts import starting_points
 from tfbdl.inference.mcmc.target import full_batch, is_vectorizable
 from tfbdl.protocols import Context, EngineResult
 
+from .fields import single_site
 from .mcmc_config import (
     ChainOptions,
     EllipticalSliceOptions,
@@ -225,6 +226,8 @@ class EllipticalSlice:
 class Gibbs:
     """Gibbs sampling, for models whose blocks can be drawn exactly given the rest.
 
+    The blocks of a discrete field are its sites.
+
     Args:
         options: See GibbsOptions.
     """
@@ -235,6 +238,8 @@ class Gibbs:
     def fit(self, model: Any, data: Dataset | None, context: Context) -> EngineResult:
         """Sample the model's posterior given the data."""
         options = self.options
+        if not hasattr(model, "conditionals"):
+            return single_site(model, data, options, context)
         kernel = Sweeps(
             model,
             full_batch(model, data),

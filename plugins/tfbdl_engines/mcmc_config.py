@@ -117,5 +117,20 @@ class GibbsOptions(LengthOptions):
     """Of Gibbs sampling."""
 
     order: Literal["systematic", "random"] = Field(
-        "systematic", description="Of the blocks in a sweep: as the model has them, or shuffled."
+        "systematic",
+        description="Of the blocks (of a discrete field: the colours) in a sweep: as the model has "
+        "them, or shuffled.",
+    )
+
+
+class SwendsenWangOptions(LengthOptions):
+    """Of the algorithm of Swendsen and Wang."""
+
+    bond_share: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Share of each coupling that ties equal neighbours into clusters; below 1, for "
+        "a field with a Dirichlet process alone. none: all of it; with a Dirichlet process so much "
+        "that a segment falls into many clusters, which can part.",
     )

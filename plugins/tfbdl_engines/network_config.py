@@ -40,6 +40,43 @@ class EnsembleOptions(TrainingOptions):
     members: int = Field(5, ge=1, description="Nets, each with its own start and order of data.")
 
 
+class SwagOptions(TrainingOptions):
+    """Of SWAG: a training, then snapshots of the weights on a path that goes on."""
+
+    steps: int = Field(
+        8_000, ge=0, description="Training steps before the first snapshot; 0: none."
+    )
+    snapshots: int = Field(40, ge=2, description="Weights whose moments make the posterior.")
+    every: int | None = Field(
+        None, ge=1, description="Steps from one snapshot to the next; none: a pass over the data."
+    )
+    rank: int = Field(
+        20,
+        ge=0,
+        description="Of the last snapshots so many deviations from the mean count; 0: a diagonal "
+        "covariance.",
+    )
+    optimizer: Literal["sgd", "adam"] = Field("sgd", description="Of the path of snapshots.")
+    snapshot_rate: float = Field(
+        1e-3, gt=0, description="Learning rate of the path; the highest of a cycle."
+    )
+    momentum: float = Field(0.9, ge=0, lt=1, description="Of sgd.")
+    path: Literal["constant", "cyclical"] = Field(
+        "constant",
+        description="Keep the learning rate of the path, or let it fall from one snapshot to the "
+        "next and begin again.",
+    )
+    lowest_rate: float = Field(1e-5, gt=0, description="At the end of a cycle.")
+
+    @pydantic.model_validator(mode="after")
+    def _falling(self) -> SwagOptions:
+        if self.path == "cyclical" and self.lowest_rate > self.snapshot_rate:
+            raise ValueError("lowest_rate must not be above snapshot_rate")
+        if self.rank == 1:
+            raise ValueError("rank must be 0, or at least 2: one deviation has no covariance")
+        return self
+
+
 class DropoutOptions(TrainingOptions):
     """Of Monte Carlo dropout."""
 

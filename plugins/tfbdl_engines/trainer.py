@@ -207,20 +207,24 @@ class Trainer:
 
         given = (state.params, state.buffers, rows, keys, scale)
         loss, gradient, buffers = _each_member(one, given, rows.shape[0])
-        params, first, second = adam(
-            state.params,
-            state.first,
-            state.second,
-            tf.nest.map_structure(tf.negative, gradient),
-            state.step,
-            self._rate(state.step),
-        )
+        params, first, second = self.moved(state, gradient)
         scaling = state.scaling
         if isinstance(scaling, Scaling):
             before = (state.params, state.first, state.second)
             params, first, second = kept(scaling, gradient, (params, first, second), before)
             scaling = updated(scaling, gradient)
         return State(state.step + 1, params, first, second, buffers, scaling), loss
+
+    def moved(self, state: State, gradient: Tensors) -> tuple[Tensors, Tensors, Tensors]:
+        """Parameters and moments after a step against the gradient."""
+        return adam(
+            state.params,
+            state.first,
+            state.second,
+            tf.nest.map_structure(tf.negative, gradient),
+            state.step,
+            self.rate(state.step),
+        )
 
     def _gradient(
         self, params: Tensors, buffers: Tensors, rows: tf.Tensor, key: tf.Tensor, scale: Any
@@ -258,7 +262,8 @@ class Trainer:
         loss += sum((tf.cast(part, loss.dtype) for part in added), tf.zeros((), loss.dtype))
         return loss, dict(zip(self.buffers, changed, strict=True))
 
-    def _rate(self, step: tf.Tensor) -> tf.Tensor | float:
+    def rate(self, step: tf.Tensor) -> tf.Tensor | float:
+        """The learning rate of a step."""
         if self.options.schedule == "constant":
             return self.options.learning_rate
         share = tf.cast(step, "float32") / float(self.steps)

@@ -65,6 +65,17 @@ def train(
     return run.result()
 
 
+def take_up(model: Any, trainer: Trainer, trained: Trained) -> None:
+    """Give a model the weights, moving statistics and learned parameters of its one member."""
+    values = trained.params | trained.buffers
+    for name, variable in (trainer.weights | trainer.buffers).items():
+        variable.assign(values[name][0])
+    for name, item in model.learned.items():
+        value = trained.params[name][0]
+        raw = value if item.bijector is None else item.bijector.inverse(value)
+        model.learned_raw[name].assign(raw)
+
+
 class _Run:
     """What happens between two chunks, and the members trained so far."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -12,19 +11,12 @@ import tensorflow as tf
 
 from .. import functional, random, row_noise
 from ..errors import ModelError, OptionsError, did_you_mean
+from ..inference import layer_calls
 from ..inference.surrogate import Surrogate, Tensors
 
 SHARED = "reparameterization"
 ESTIMATORS = (SHARED, "local_reparameterization", "flipout")
-_CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
-_TRANSPOSED = (
-    keras.layers.Conv1DTranspose,
-    keras.layers.Conv2DTranspose,
-    keras.layers.Conv3DTranspose,
-)
-_FORMS = (keras.layers.Dense, *_CONVOLUTIONS, *_TRANSPOSED)
-_ACTIVE = threading.local()
-"""``calls``: layer's id -> what it computes in this thread in place of its own ``call``."""
+_FORMS = (keras.layers.Dense, *layer_calls.CONVOLUTIONS, *layer_calls.TRANSPOSED)
 
 
 class _Place(NamedTuple):
@@ -75,7 +67,7 @@ class RowEstimator:
         self.estimator, self.surrogate = estimator, surrogate
         self.places = _places(estimator, net, sites)
         for place in self.places:
-            _listen(place.layer)
+            layer_calls.listen(place.layer)
 
     @contextlib.contextmanager
     def noisy(self, draw: Tensors, key: tf.Tensor) -> Iterator[None]:
@@ -102,14 +94,14 @@ class RowEstimator:
                     )
                 called.add(site)
                 inputs = tf.cast(inputs, layer.compute_dtype)
-                linear = linear_map(layer)
+                linear = layer_calls.linear_map(layer)
                 if self.estimator == "flipout":
                     outputs = row_noise.flipout(linear, inputs, loc, draw[site] - loc, draw_signs)
                 else:
                     law = row_noise.activations(linear, inputs, loc, tf.square(scale))
                     noise = random.normal(tf.shape(law.loc), own, law.dtype)
                     outputs = tf.cast(law.loc + law.scale * noise, inputs.dtype)
-                return _finished(layer, outputs)
+                return layer_calls.activated(layer, layer_calls.biased(layer, outputs))
 
             def draw_signs(values: tf.Tensor, which: str) -> tf.Tensor:
                 shape = row_noise.sign_shape(values, _space(layer, values))
@@ -117,12 +109,8 @@ class RowEstimator:
 
             return call
 
-        before = getattr(_ACTIVE, "calls", {})
-        _ACTIVE.calls = {**before, **{id(place.layer): call_of(place) for place in self.places}}
-        try:
+        with layer_calls.instead({id(place.layer): call_of(place) for place in self.places}):
             yield
-        finally:
-            _ACTIVE.calls = before
 
 
 def check_estimator(estimator: str) -> None:
@@ -134,46 +122,17 @@ def check_estimator(estimator: str) -> None:
         )
 
 
-def linear_map(layer: keras.layers.Layer) -> row_noise.LinearMap:
-    """What a dense or convolutional layer does with inputs and a kernel, without its bias."""
-    if type(layer) is keras.layers.Dense:
-        return lambda inputs, kernel: keras.ops.matmul(inputs, kernel)
-    if getattr(layer, "padding", None) == "causal":
-        return lambda inputs, kernel: _causal(layer, inputs, kernel)
-    if type(layer) in _CONVOLUTIONS:
-        return lambda inputs, kernel: layer.convolution_op(inputs, kernel)
-    return lambda inputs, kernel: keras.ops.conv_transpose(
-        inputs,
-        kernel,
-        strides=list(layer.strides),
-        padding=layer.padding,
-        output_padding=layer.output_padding,
-        dilation_rate=layer.dilation_rate,
-        data_format=layer.data_format,
-    )
-
-
-def _causal(layer: Any, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    """A convolution in time that sees no later positions; Keras pads outside its own operation."""
-    past = [layer.dilation_rate[0] * (layer.kernel_size[0] - 1), 0]
-    first = layer.data_format == "channels_first"
-    padded = keras.ops.pad(inputs, [[0, 0], [0, 0], past] if first else [[0, 0], past, [0, 0]])
-    return keras.ops.conv(
-        padded, kernel, list(layer.strides), "valid", layer.data_format, layer.dilation_rate
-    )
-
-
 def _places(
     estimator: str, net: keras.layers.Layer, sites: Mapping[str, keras.Variable]
 ) -> tuple[_Place, ...]:
     """The layers of the random kernels."""
     layers = [net, *functional.layers_of(net)]
     owners = {id(v): layer for layer in layers for v in layer._trainable_variables}
-    wrapped = {id(part.layer) for part in layers if isinstance(part, keras.layers.Wrapper)}
+    wrapped = layer_calls.wrapped_layers(layers)
     places = []
     for site, variable in sites.items():
         layer: Any = owners.get(id(variable))
-        plain = type(layer) in _FORMS and not _adapted(layer) and id(layer) not in wrapped
+        plain = type(layer) in _FORMS and layer_calls.is_plain(layer) and id(layer) not in wrapped
         if not plain or not (variable is layer.kernel or variable is layer.bias):
             raise ModelError(
                 f"estimator={estimator!r} has a form for keras.layers.Dense, Conv1D to Conv3D and "
@@ -192,41 +151,8 @@ def _places(
     return tuple(places)
 
 
-def _adapted(layer: keras.layers.Layer) -> bool:
-    """Whether a layer computes with something else than its kernel."""
-    return bool(getattr(layer, "lora_enabled", False) or getattr(layer, "quantization_mode", None))
-
-
 def _space(layer: keras.layers.Layer, values: tf.Tensor) -> tuple[int, ...]:
     """The axes along which a kernel is moved, so that its signs must not change there."""
     axes = range(1, len(values.shape))
     channels = 1 if getattr(layer, "data_format", None) == "channels_first" else axes[-1]
     return tuple(axis for axis in axes if axis != channels)
-
-
-def _finished(layer: keras.layers.Layer, outputs: tf.Tensor) -> tf.Tensor:
-    """With the layer's bias and activation."""
-    if layer.bias is not None:
-        bias = keras.ops.cast(layer.bias, outputs.dtype)
-        if getattr(layer, "data_format", None) == "channels_first":
-            bias = keras.ops.reshape(bias, (1, -1, *[1] * (len(outputs.shape) - 2)))
-        outputs = keras.ops.add(outputs, bias)
-    return outputs if layer.activation is None else layer.activation(outputs)
-
-
-def _listen(layer: keras.layers.Layer) -> None:
-    """Let a layer compute what this thread asks for, and its own ``call`` where nothing is asked.
-
-    It stays so: to put a method in and out for each pass would show it to other threads, and
-    replicas pause amid a pass.
-    """
-    own = layer.call
-    if getattr(own, "listens", False):
-        return
-
-    def call(*args: Any, **kwargs: Any) -> Any:
-        asked = getattr(_ACTIVE, "calls", {}).get(id(layer), own)
-        return asked(*args, **kwargs)
-
-    call.listens = True  # type: ignore[attr-defined]
-    object.__setattr__(layer, "call", call)

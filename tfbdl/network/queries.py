@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from .. import functional, random
 from ..errors import ModelError
+from ..inference.normals import NormalPosterior
 from ..posterior import Posterior, SurrogatePosterior
 from ..predictive import Predictive
 from ..serial import map_serially
@@ -35,18 +36,24 @@ class PosteriorQueries(NetworkDensity):
     def adopt(self, posterior: Posterior) -> None:
         """Predict by these draws until the next training; the weights become the last of them.
 
+        Of a normal they become its centre.
+
         Args:
             posterior: Draws of the sites, such as Markov chains or the members of an ensemble.
         """
         self.adopted = posterior
         named = functional.site_names(self.net)
-        for name, draws in posterior.draws.items():
-            last = draws[-1, -1]
+        if isinstance(posterior, NormalPosterior):
+            state = posterior.point()
+        else:
+            state = {name: draws[-1, -1] for name, draws in posterior.draws.items()}
+        for name, value in state.items():
             if name in named:
-                named[name].assign(last)
+                named[name].assign(value)
             elif name in self.learned:
                 bijector = self.learned[name].bijector
-                self.learned_raw[name].assign(last if bijector is None else bijector.inverse(last))
+                raw = value if bijector is None else bijector.inverse(value)
+                self.learned_raw[name].assign(raw)
 
     def predictive(
         self,
@@ -71,6 +78,9 @@ class PosteriorQueries(NetworkDensity):
         self._require_built()
         x = fitting.gather_inputs(x)
         posterior = self.adopted or self.posterior
+        if isinstance(posterior, NormalPosterior):
+            options = {"keep": keep, "batch_size": batch_size}
+            return posterior.predictive_of(self._network(), x, draws, seed, **options)
         return Predictive(self, posterior, x, draws, seed, keep=keep, batch_size=batch_size)
 
     def elbo(self, x: Any, y: Any, draws: int = 100, seed: int = 0) -> float:
