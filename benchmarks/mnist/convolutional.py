@@ -12,7 +12,7 @@ from benchmarks.parts import table
 from .dense import DRAWS, error_of_mean, score, test_rows
 
 SEEDS = range(3)
-EPOCHS = 12
+EPOCHS = 5
 
 
 def run(estimator: str = "reparameterization") -> list[dict[str, float]]:
@@ -44,5 +44,5 @@ def _measure(estimator: str, seed: int) -> dict[str, float]:
         f"error over {DRAWS} draws, %": 100 * figures["error"],
         f"NLL over {DRAWS} draws": figures["nll"],
     }
-    print(f"seed {seed}: " + ", ".join(f"{name} {value:.4g}" for name, value in row.items()))
+    print(f"seed {seed}: " + ", ".join(f"{k} {v:.4g}" for k, v in row.items()), flush=True)
     return row

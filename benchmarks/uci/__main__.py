@@ -15,7 +15,17 @@ import tfbdl
 from benchmarks import parts
 
 SPLITS = range(5)
-SETS = ("yacht", "boston", "energy", "concrete", "wine", "kin8nm", "power", "naval", "protein")
+SETS = (
+    "yacht",
+    "boston",
+    "energy",
+    "concrete",
+    "wine_quality",
+    "kin8nm",
+    "power",
+    "naval",
+    "protein",
+)
 GOALS = {  # mean test RMSE at most, mean test log-likelihood at least
     "yacht": (0.95, -1.45),
     "boston": (3.4, -2.7),
