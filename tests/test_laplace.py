@@ -155,7 +155,7 @@ def test_a_linear_network_has_the_posterior_of_linear_regression(dtype):
     y = (x @ [1.0, -2.0] + 0.5 + 0.3 * rng.normal(size=40)).astype("float32")
     net = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, name="dense")])
     model = tfbdl.BayesianNetwork(net, "gaussian", likelihood_options={"scale": 0.3})
-    fit = laplace(model, (x, y), dtype=dtype)
+    fit = laplace(model, (x, y), dtype=dtype, curvature="hessian")
     design = np.column_stack([x, np.ones(40)]).astype("float64")
     covariance = np.linalg.inv(np.eye(3) + design.T @ design / 0.09)
     mean = covariance @ design.T @ y / 0.09

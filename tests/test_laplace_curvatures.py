@@ -11,8 +11,15 @@ from tfbdl_engines.laplace_config import LaplaceOptions
 
 import tfbdl
 from tfbdl import errors
+from tfbdl.closed_form import ClosedFormPredictive
 from tfbdl.data import as_dataset
-from tfbdl.inference.normals import Factors, KroneckerCurvature, NormalPosterior
+from tfbdl.inference.normals import (
+    DenseNormal,
+    Factors,
+    KroneckerCurvature,
+    KroneckerNormal,
+    NormalPosterior,
+)
 from tfbdl.protocols import Context
 from tfbdl.testing.steps import without_xla
 
@@ -417,6 +424,25 @@ def test_posterior_and_predictions_are_the_same_after_save_and_load(tmp_path, cu
         fit.posterior.sample(3, seed=8)["dense.kernel"],
     )
     assert_same(fit, loaded)
+
+
+def test_auto_takes_what_the_net_has_a_form_for():
+    rectified = [keras.Input((3,)), layers.Dense(6, "relu"), layers.Dense(2)]
+    model = network(rectified, scale=NOISE)
+    small = laplace(model, (X, Y))
+    assert isinstance(small.posterior.normal, DenseNormal)  # Newton's steps end at such kinks
+    assert isinstance(predicted(model, small, X), ClosedFormPredictive)
+    wide = laplace(network([keras.Input((3,)), layers.Dense(600), layers.Dense(2)]), (X, Y))
+    assert isinstance(wide.posterior.normal, KroneckerNormal)
+    recurrent, shape = classifier("recurrent")
+    assert isinstance(laplace(recurrent, classes(9, 3, shape)).posterior.normal, DenseNormal)
+    heavy = tfbdl.BayesianNetwork(
+        keras.Sequential([keras.Input((3,)), layers.Dense(1, name="only")]),
+        "gaussian",
+        "student_t",
+        likelihood_options={"scale": NOISE},
+    )
+    assert "newton_steps" in laplace(without_xla(heavy), (X, Y[:, :1])).metrics
 
 
 # -- refusals --------------------------------------------------------------------------------

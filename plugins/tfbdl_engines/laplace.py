@@ -48,9 +48,8 @@ class Laplace:
             RunError: If the training of a net leaves the finite numbers.
         """
         network_laplace.check_options(model, self.options)
-        structure = network_laplace.structure_of(model, self.options)
-        if structure != "hessian":
-            return network_laplace.approximate(model, data, context, self.options, structure)
+        if not network_laplace.takes_hessian(model, self.options):
+            return network_laplace.approximate(model, data, context, self.options)
         with computing_in(self.options.dtype, model, data) as (copy, rows):
             batch = full_batch(copy, rows)
             target = FlatTarget(copy, batch, vectorize=is_vectorizable(copy))

@@ -22,16 +22,17 @@ class LaplaceOptions(TrainingOptions):
         "auto",
         description="hessian: of any log joint, of up to 2,000 parameters. Of a network the "
         "generalised Gauss-Newton matrix: full, Kronecker-factored by layers, or its diagonal. "
-        "auto: hessian; of a network with more parameters kronecker, and full where an option "
-        "below asks for it.",
+        "auto: hessian; of a network with normal priors full, above 2,000 weights kronecker, or "
+        "diagonal where a layer has no Kronecker factors.",
     )
     layers: Literal["all", "last"] = Field(
         "all", description="Whose weights are random; the others stay at the mode."
     )
-    predictive: Literal["draws", "linearized", "linearized_draws"] = Field(
-        "draws",
+    predictive: Literal["auto", "draws", "linearized", "linearized_draws"] = Field(
+        "auto",
         description="Predict by the net under draws of the weights; or by its linearisation at the "
-        "mode, in closed form (probit for classes) or under draws.",
+        "mode, in closed form (probit for classes) or under draws. auto: draws under a Hessian; "
+        "else linearized where there is a closed form, or linearized_draws.",
     )
     evidence: bool = Field(
         False,
@@ -67,7 +68,7 @@ class LaplaceOptions(TrainingOptions):
         """The options given that the Hessian of a log joint knows nothing of."""
         asked = {
             "layers='last'": self.layers == "last",
-            f"predictive={self.predictive!r}": self.predictive != "draws",
+            f"predictive={self.predictive!r}": self.predictive.startswith("linearized"),
             "evidence=True": self.evidence,
         }
         return [option for option, given in asked.items() if given]

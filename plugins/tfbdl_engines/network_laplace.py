@@ -32,7 +32,6 @@ def approximate(
     data: Dataset | None,
     context: Context,
     options: LaplaceOptions,
-    structure: str,
 ) -> EngineResult:
     """Train the net to its mode, unless it is approximated where it is, and take the curvature.
 
@@ -58,9 +57,9 @@ def approximate(
         batch = full_batch(copy, rows)
         params = state_of(copy)
         jacobian = NetJacobian(copy, names)
-        if options.predictive == "linearized":
-            _require_closed_form(copy, batch)
+        predictive = _predictive(copy, batch, options)
         mean, stddev = _prior(copy, jacobian.names)
+        structure = _structure(options, jacobian)
         fitted = gauss_newton.fitted(structure, copy, jacobian, params, batch)
         mode = flat(params, jacobian.names)
         found = _scales(copy, jacobian, fitted, mode - mean, stddev**-2, options)
@@ -75,7 +74,7 @@ def approximate(
         fitted.curvature.normal(mode, found.precision, found.noise**-2),
         jacobian.names,
         points,
-        {"linearized": "closed_form", "linearized_draws": "draws"}.get(options.predictive),
+        {"linearized": "closed_form", "linearized_draws": "draws"}.get(predictive),
     )
     metrics = {
         "log_evidence": found.value,
@@ -175,16 +174,35 @@ def _is_gaussian(model: Any) -> bool:
     return bool(model.likelihood.name == "gaussian")
 
 
-def _require_closed_form(model: Any, batch: Any) -> None:
+def _predictive(model: Any, batch: Any, options: LaplaceOptions) -> str:
+    """What ``auto`` stands for.
+
+    Raises:
+        ModelError: If a closed form is asked for that there is not.
+    """
+    if options.predictive not in ("auto", "linearized"):
+        return options.predictive
     first = tf.nest.map_structure(lambda part: part[:1], batch[0])
     rank = model.outputs({}, first).shape.rank
-    if not linearized.has_closed_form(model.likelihood, rank):
-        raise ModelError(
-            "predictive='linearized' has a closed form for the likelihoods "
-            f"{', '.join(linearized.CLOSED_FORMS)} of outputs [n, units]. Use "
-            f"predictive='linearized_draws'. Received: {model.likelihood.name!r} of outputs of "
-            f"{rank} axes."
-        )
+    if linearized.has_closed_form(model.likelihood, rank):
+        return "linearized"
+    if options.predictive == "auto":
+        return "linearized_draws"
+    raise ModelError(
+        "predictive='linearized' has a closed form for the likelihoods "
+        f"{', '.join(linearized.CLOSED_FORMS)} of outputs [n, units]. Use "
+        f"predictive='linearized_draws'. Received: {model.likelihood.name!r} of outputs of "
+        f"{rank} axes."
+    )
+
+
+def _structure(options: LaplaceOptions, jacobian: NetJacobian) -> str:
+    """The Gauss-Newton matrix that ``auto`` stands for."""
+    if options.curvature != "auto":
+        return options.curvature
+    if sum(jacobian.sizes.values()) <= MAX_FULL:
+        return "full"
+    return "diagonal" if jacobian.others else "kronecker"
 
 
 def check_options(model: Any, options: LaplaceOptions) -> None:
@@ -203,15 +221,18 @@ def check_options(model: Any, options: LaplaceOptions) -> None:
         )
 
 
-def structure_of(model: Any, options: LaplaceOptions) -> str:
-    """Which curvature ``auto`` stands for."""
+def takes_hessian(model: Any, options: LaplaceOptions) -> bool:
+    """Whether the Hessian of the log joint is meant, and not a Gauss-Newton matrix.
+
+    ``auto`` means it where the model is no network, or a small one with another prior than normal.
+    """
     if options.curvature != "auto":
-        return options.curvature
+        return options.curvature == "hessian"
     if not hasattr(model, "net"):
-        return "hessian"
+        return True
     weights = model.weight_sites()
-    size = sum(int(np.prod(weights[name].shape)) for name in _chosen(model, options.layers))
-    learned = sum(int(np.prod(item.shape)) for item in model.learned.values())
-    if size + learned > MAX_FULL:
-        return "kronecker"
-    return "full" if options.of_network else "hessian"
+    size = sum(int(np.prod(variable.shape)) for variable in weights.values())
+    size += sum(int(np.prod(item.shape)) for item in model.learned.values())
+    if size > MAX_FULL or options.of_network:
+        return False
+    return not all(distributions.has_closed_form(model.prior_of(n, {})) for n in weights)
