@@ -18,6 +18,13 @@ ABSENT = "TFBDL_DATA is not set to a folder of data sets"
 DOWNLOADED = {"mnist", "fashion_mnist"}
 """Data sets that would be downloaded where TFBDL_DATA does not hold them."""
 
+LIKE_OTHERS = {
+    *("elliptical_slice", "hmc", "mala", "random_walk", "slice"),  # compiled as a whole, as nuts
+    *("psgld", "sghmc"),  # as sgld
+    *("adaptive_rejection", "rejection"),  # as importance
+    "bayesian_rnn",  # as bbb
+}
+
 
 def built_in(kind: str) -> list[Any]:
     catalog = registry().catalog(kind)
@@ -29,19 +36,24 @@ def names(kind: str, capability: Capability | None = None) -> list[str]:
 
 
 def engines() -> Iterator[Any]:
-    """Of the samplers that are compiled as a whole, one is quick; all are tested with the slow."""
-    compiled = {"elliptical_slice", "hmc", "mala", "random_walk", "slice"}
+    """Of engines that are made alike, one is quick; all are tested with the slow."""
     for name in names("engine"):
-        yield pytest.param(name, marks=[pytest.mark.slow] if name in compiled else [])
+        yield pytest.param(name, marks=[pytest.mark.slow] if name in LIKE_OTHERS else [])
+
+
+def firsts(kind: str, of_kind: list[str]) -> Iterator[Any]:
+    """Of what each plugin names the first is quick; all are tested with the slow."""
+    catalog, seen = registry().catalog(kind), set()
+    for name in of_kind:
+        provider = catalog.provider(name).plugin
+        quick = provider not in seen and name not in LIKE_OTHERS
+        yield pytest.param(name, marks=[] if quick else [pytest.mark.slow])
+        if quick:
+            seen.add(provider)
 
 
 def models(capability: Capability | None = None) -> Iterator[Any]:
-    """Of each plugin's models the first is quick; all are tested with the slow."""
-    catalog, seen = registry().models, set()
-    for name in names("model", capability):
-        provider = catalog.provider(name).plugin
-        yield pytest.param(name, marks=[pytest.mark.slow] if provider in seen else [])
-        seen.add(provider)
+    return firsts("model", names("model", capability))
 
 
 def datasets() -> Iterator[Any]:
@@ -97,7 +109,7 @@ def test_model_is_the_same_after_save_and_load(name: str) -> None:
     testing.check_saves(name)
 
 
-@pytest.mark.parametrize("name", names("panel"))
+@pytest.mark.parametrize("name", list(firsts("panel", names("panel"))))
 def test_panel_computes_and_draws_what_it_shows_of_a_small_fit(name: str) -> None:
     assert testing.check_panel(name) is None
 
