@@ -301,6 +301,7 @@ def test_long_rows_are_read_in_parts_that_do_not_matter(monkeypatch):
     np.testing.assert_allclose(model.log_probs(x), whole, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_samples_have_the_probabilities_of_the_model():
     model = model_of(**EXACT)
     p = np.array([0.4, 0.3, 0.15, 0.1, 0.05])
@@ -316,6 +317,7 @@ def test_samples_have_the_probabilities_of_the_model():
     assert (model.sample(1, 5, start=[2, 3]) == 1).all()
 
 
+@pytest.mark.slow
 def test_pruning_and_copies_keep_what_the_model_is():
     model, x = model_of(sharpening=True, length=3), symbols()
     model.compile(run_eagerly=True)
@@ -381,6 +383,7 @@ def test_a_stopped_run_resumes_to_the_same_bits(tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 @pytest.mark.replicas
 def test_states_are_carried_on_each_replica():
     x = symbols(4, 9)

@@ -294,6 +294,7 @@ def test_noise_that_depends_on_the_input_is_learned():
     assert 0.85 <= fit.metrics["coverage_90"] <= 0.95
 
 
+@pytest.mark.slow
 def test_the_classes_minimise_equation_12_with_its_minus():
     # Kendall and Gal 2017: the loss is minus the log of the mean probability, and falls
     x = np.linspace(-2.0, 2.0, ROWS, dtype="float32")[:, None]

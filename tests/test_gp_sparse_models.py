@@ -137,6 +137,7 @@ def labels(classes=2):
     return (3.0 * waves + rng.gumbel(size=waves.shape)).argmax(axis=1)
 
 
+@pytest.mark.slow
 def test_laplace_with_all_rows_is_that_of_two_classes():
     y = labels()
     options = {"num_inducing": 60, "fixed": FIXED}
@@ -236,6 +237,7 @@ def test_training_finds_the_hyperparameters_of_the_evidence():
     np.testing.assert_allclose(p.mean, q.mean, atol=0.3 * np.sqrt(q.epistemic).min())
 
 
+@pytest.mark.slow
 def test_inducing_points_move_when_they_may():
     few = {"num_inducing": 4, "fixed": FIXED, "noise": NOISE}
     engine = {"steps": 300, "batch_size": 60}

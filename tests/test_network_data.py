@@ -34,7 +34,10 @@ def batches_of(y, *more):
 # -- numbers and classes
 
 
-@pytest.mark.parametrize("likelihood", ["poisson", "gaussian", "student_t"])
+@pytest.mark.parametrize(
+    "likelihood",
+    ["poisson", *(pytest.param(n, marks=pytest.mark.slow) for n in ("gaussian", "student_t"))],
+)
 def test_whole_numbers_are_numbers_to_a_likelihood_of_numbers(likelihood):
     model = model_of(likelihood)
     counts = np.arange(40) % 8

@@ -18,6 +18,7 @@ layers = keras.layers
 RNG = np.random.default_rng(5)
 DRAWS = 4_000
 NOISY = ("local_reparameterization", "flipout")
+ONE_QUICK = (NOISY[0], pytest.param(NOISY[1], marks=pytest.mark.slow))
 X = RNG.normal(size=(64, 3)).astype("float32")
 Y = X[:, :1] - 0.5 * X[:, 1:2]
 SHAPES = {
@@ -73,7 +74,7 @@ def exact_moments(model, x):
     return parts
 
 
-QUICK = ("dense", "convolution", "transposed")
+QUICK = ("dense", "transposed")
 
 
 @pytest.mark.parametrize(
@@ -114,6 +115,7 @@ def covariance_of_positions(estimator, make):
     return drawn.mean(axis=1).var() / drawn.var(axis=0).mean()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make",
     [lambda: layers.Dense(1, use_bias=False), lambda: layers.Conv1D(1, 1, use_bias=False)],
@@ -174,6 +176,7 @@ def gradients(estimator, steps):
     return run().numpy()
 
 
+@pytest.mark.slow
 def test_gradients_agree_in_the_mean_and_vary_less():
     found = {estimator: gradients(estimator, 1_000) for estimator in ESTIMATORS}
     shared = found["reparameterization"]
@@ -205,7 +208,7 @@ def test_fit_recovers_the_conjugate_posterior():
     np.testing.assert_allclose(model.posterior.stddev()["dense.kernel"], precision**-0.5, rtol=0.05)
 
 
-@pytest.mark.parametrize("estimator", NOISY)
+@pytest.mark.parametrize("estimator", ONE_QUICK)
 def test_a_stored_model_goes_on_as_the_first_would(tmp_path, estimator):
     model = deep(estimator)
     model.compile("adam", jit_compile=False)
@@ -219,7 +222,7 @@ def test_a_stored_model_goes_on_as_the_first_would(tmp_path, estimator):
         np.testing.assert_array_equal(was, now)
 
 
-@pytest.mark.parametrize("estimator", NOISY)
+@pytest.mark.parametrize("estimator", ONE_QUICK)
 def test_half_precision_trains(estimator):
     with functional.seeded(3):
         dtype = {"dtype": "mixed_float16"}
@@ -297,7 +300,7 @@ def test_a_kernel_in_a_wrapper_is_refused():
 
 
 @pytest.mark.replicas
-@pytest.mark.parametrize("estimator", NOISY)
+@pytest.mark.parametrize("estimator", ONE_QUICK)
 def test_replicas_that_wait_for_each_other_amid_a_pass_train(estimator):
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     with strategy.scope():

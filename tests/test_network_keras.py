@@ -93,7 +93,7 @@ def assert_same(first, second):
 # -- any layers
 
 
-SLOW = ("attention", "conv")  # to trace
+SLOW = ("attention", "conv", "gru")  # to trace
 
 
 @pytest.mark.parametrize(

@@ -226,7 +226,7 @@ def test_targets_play_no_part():
     np.testing.assert_array_equal(*weights)
 
 
-@pytest.mark.parametrize("training", ["cd", "pcd"])
+@pytest.mark.parametrize("training", [pytest.param("cd", marks=pytest.mark.slow), "pcd"])
 def test_stored_machine_goes_on_as_one_that_was_not(tmp_path, training):
     x = binary_rows()
     model = RBM(6, 4, training=training, num_chains=8, visible_mean=x.mean(0), seed=2)

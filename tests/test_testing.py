@@ -124,7 +124,11 @@ def test_check_model_refuses(name: str, message: str) -> None:
     ("name", "message"),
     [
         ("seedless_model", "the same seed gives another result"),
-        ("seed_ignored", "another seed gives the same; it is ignored"),
+        pytest.param(
+            "seed_ignored",
+            "another seed gives the same; it is ignored",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_check_seeds_refuses(name: str, message: str) -> None:
@@ -132,6 +136,7 @@ def test_check_seeds_refuses(name: str, message: str) -> None:
         testing.check_seeds(f"broken_{name}")
 
 
+@pytest.mark.slow
 def test_check_saves_refuses_what_is_lost_in_the_file() -> None:
     with pytest.raises(AssertionError, match="after save and load: the predictive mean differ"):
         testing.check_saves("broken_lost_in_the_file")
