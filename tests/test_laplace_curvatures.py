@@ -1,115 +1,39 @@
-"""Laplace of networks: curvatures by differences and closed forms, evidence, linearisation."""
+"""Laplace of networks: curvatures by differences and closed forms, layers, evidence."""
 
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
-from scipy import integrate, optimize, special, stats
-from small_models import assert_same
-from tfbdl_engines.laplace import Laplace
-from tfbdl_engines.laplace_config import LaplaceOptions
+from laplace_cases import (
+    COVARIANCE,
+    DESIGN,
+    MODE,
+    NOISE,
+    PRIOR,
+    X,
+    Y,
+    classes,
+    classifier,
+    gauss_newton,
+    jacobian,
+    laplace,
+    linear,
+    network,
+    precision_of,
+    predicted,
+    regression,
+    slow,
+    state_of,
+)
+from scipy import optimize, special, stats
 
 import tfbdl
 from tfbdl import errors
-from tfbdl.closed_form import ClosedFormPredictive
-from tfbdl.data import as_dataset
 from tfbdl.inference.normals import (
-    DenseNormal,
     Factors,
     KroneckerCurvature,
-    KroneckerNormal,
-    NormalPosterior,
 )
-from tfbdl.protocols import Context
-from tfbdl.testing.steps import without_xla
 
 layers = keras.layers
-NOISE, PRIOR = 0.3, 0.8
-EXACT = {"initial": "current", "dtype": "float64"}
-
-
-def slow(value):
-    return pytest.param(value, marks=pytest.mark.slow)
-
-
-def network(parts, likelihood="gaussian", prior=PRIOR, sites=None, **options):
-    with tfbdl.functional.seeded(3):
-        net = keras.Sequential(parts)
-    model = tfbdl.BayesianNetwork(
-        net, likelihood, prior_options={"scale": prior}, sites=sites, likelihood_options=options
-    )
-    return without_xla(model)
-
-
-def laplace(model, data, **options):
-    """The engine's result alone, without the scores of a run."""
-    engine = Laplace(LaplaceOptions(**{**EXACT, **options}))
-    return engine.fit(model, as_dataset(data), Context(seed=1))
-
-
-def predicted(model, result, x, draws=100):
-    return result.posterior.predictive_of(model, x, draws, 0)
-
-
-def regression(rows=40, outputs=2, seed=0):
-    rng = np.random.default_rng(seed)
-    x = rng.normal(size=(rows, 3))
-    W = rng.normal(size=(4, outputs))
-    y = np.column_stack([x, np.ones(rows)]) @ W + NOISE * rng.normal(size=(rows, outputs))
-    return x.astype("float32"), y.astype("float32")
-
-
-X, Y = regression()
-DESIGN = np.column_stack([X, np.ones(len(X))]).astype("float64")
-COVARIANCE = np.linalg.inv(np.eye(4) / PRIOR**2 + DESIGN.T @ DESIGN / NOISE**2)
-MODE = COVARIANCE @ DESIGN.T @ Y / NOISE**2
-
-
-def linear(at_mode=True, **options):
-    """A linear net at its posterior mode; the posterior of each output is the same."""
-    model = network([keras.Input((3,)), layers.Dense(2, name="d")], **{"scale": NOISE, **options})
-    if at_mode:
-        model.net.set_weights([MODE[:3], MODE[3]])
-    return model
-
-
-def state_of(model):
-    named = tfbdl.functional.site_names(model.net)
-    return {name: variable.numpy().astype("float64") for name, variable in named.items()}
-
-
-def jacobian(model, x, names):
-    """``[n, C, D]`` by central differences in float64, of a copy of the net."""
-    from tfbdl_engines.precision import with_dtype
-
-    net = tfbdl.functional.clone(model.net, adjust=lambda config: with_dtype(config, "float64"))
-    named = tfbdl.functional.site_names(net)
-    x = x.astype("float64")
-    columns = []
-    for name in names:
-        value = named[name].numpy()
-        for i in range(value.size):
-            ends = []
-            for step in (1e-5, -1e-5):
-                moved = value.copy()
-                moved.reshape(-1)[i] += step
-                named[name].assign(moved)
-                ends.append(net(x).numpy().reshape(len(x), -1))
-            named[name].assign(value)
-            columns.append((ends[0] - ends[1]) / 2e-5)
-    return np.stack(columns, axis=-1), net(x).numpy().reshape(len(x), -1)
-
-
-def gauss_newton(J, logits):
-    """``sum_n J' (diag p - p p') J`` of a softmax."""
-    p = special.softmax(logits, axis=1)
-    H = np.einsum("nc,cd->ncd", p, np.eye(p.shape[1])) - p[:, :, None] * p[:, None]
-    return np.einsum("ncd,nce,nef->df", J, H, J)
-
-
-def precision_of(fit):
-    normal = fit.posterior.normal
-    return np.linalg.inv(normal.covariance(0, len(normal.mean)))
 
 
 # -- exact on linear-Gaussian models ---------------------------------------------------------
@@ -174,39 +98,6 @@ def test_the_net_is_trained_to_its_mode():
 
 
 # -- the generalised Gauss-Newton matrix -----------------------------------------------------
-
-
-def classes(rows, classes, shape, seed=2):
-    rng = np.random.default_rng(seed)
-    return rng.normal(size=(rows, *shape)).astype("float32"), rng.integers(0, classes, rows)
-
-
-NETS = {
-    "dense": ((3,), lambda: [layers.Dense(4, "tanh"), layers.Dense(3)]),
-    "convolution": (
-        (6, 5, 2),
-        lambda: [
-            layers.Conv2D(2, (3, 2), strides=(2, 1), padding="same", activation="tanh"),
-            layers.Flatten(),
-            layers.Dense(3, use_bias=False),
-        ],
-    ),
-    "in_time": (
-        (7, 2),
-        lambda: [
-            layers.Conv1D(3, 2, padding="causal", dilation_rate=2, activation="tanh"),
-            layers.Dense(2, "tanh"),
-            layers.GlobalAveragePooling1D(),
-            layers.Dense(3),
-        ],
-    ),
-    "recurrent": ((4, 2), lambda: [layers.SimpleRNN(2), layers.Dense(3)]),
-}
-
-
-def classifier(name, **options):
-    shape, parts = NETS[name]
-    return network([keras.Input(shape), *parts()], "categorical", **options), shape
 
 
 @pytest.mark.parametrize("name", ["dense", slow("convolution"), slow("in_time"), slow("recurrent")])
@@ -344,107 +235,6 @@ def test_a_scale_for_each_layer_is_where_mackays_equation_holds(curvature):
         assert alpha * squares == pytest.approx(size - alpha * variance, rel=1e-3)
 
 
-# -- the linearised predictive ---------------------------------------------------------------
-
-
-def trained_classes():
-    model, shape = classifier("dense", prior=2.0)
-    return model, classes(20, 3, shape)
-
-
-@pytest.mark.slow
-def test_class_probabilities_are_those_of_the_probit_approximation():
-    model, (x, y) = trained_classes()
-    fit = laplace(model, (x, y), curvature="full", predictive="linearized")
-    names = [site.name for site in fit.posterior.flat_sites]
-    J, f = jacobian(model, x, names)
-    Sigma = np.linalg.inv(gauss_newton(J, f) + np.eye(J.shape[2]) / 4.0)
-    S = np.einsum("ncd,de,nfe->ncf", J, Sigma, J)
-    spread = np.sqrt(1 + np.pi / 8 * np.diagonal(S, axis1=1, axis2=2))
-    p = predicted(model, fit, x)
-    np.testing.assert_allclose(p.probs, special.softmax(f / spread, axis=1), atol=1e-5)
-    rng = np.random.default_rng(0)
-    logits = f + np.einsum("ncd,snd->snc", np.linalg.cholesky(S), rng.normal(size=(20_000, 20, 3)))
-    q = special.softmax(logits, axis=2)
-    entropy = -(q * np.log(q)).sum(axis=2)
-    bound = 4 * entropy.std(axis=0) / np.sqrt(256)
-    assert (np.abs(p.expected_entropy - entropy.mean(axis=0)) < bound).all()
-    drawn = laplace(model, (x, y), curvature="full", predictive="linearized_draws")
-    bound = 4 * q.std(axis=0) / np.sqrt(2_000) + 1e-3
-    assert (np.abs(predicted(model, drawn, x, 2_000).probs - q.mean(axis=0)) < bound).all()
-
-
-@pytest.mark.slow
-def test_a_bernoulli_probability_is_the_exact_average_over_its_logit():
-    x, y = classes(20, 2, (3,))
-    model = network([keras.Input((3,)), layers.Dense(3, "tanh"), layers.Dense(1)], "bernoulli", 3.0)
-    fit = laplace(model, (x, y), curvature="full", predictive="linearized")
-    J, f = jacobian(model, x, [site.name for site in fit.posterior.flat_sites])
-    p = special.expit(f)[:, 0]
-    Sigma = np.linalg.inv(np.einsum("n,nd,ne->de", p * (1 - p), J[:, 0], J[:, 0]) + np.eye(16) / 9)
-    spread = np.sqrt(np.einsum("nd,de,ne->n", J[:, 0], Sigma, J[:, 0]))
-
-    def average(mu, s):
-        return integrate.quad(
-            lambda a: special.expit(a) * stats.norm(mu, s).pdf(a), mu - 9 * s, mu + 9 * s
-        )[0]
-
-    expected = [average(mu, s) for mu, s in zip(f[:, 0], spread, strict=True)]
-    np.testing.assert_allclose(predicted(model, fit, x).probs[:, 0], expected, atol=1e-5)
-
-
-def test_a_trained_keras_net_keeps_its_function_and_weights():
-    trained = keras.Sequential([keras.Input((3,)), *NETS["dense"][1]()])
-    x, y = X, np.column_stack([Y, Y[:, :1]])
-    bayesian = tfbdl.bayesianize(trained, "gaussian")
-    fit = tfbdl.fit(
-        bayesian,
-        (x, y),
-        engine="laplace",
-        engine_options={"curvature": "kronecker", "initial": "current", "predictive": "linearized"},
-    )
-    for found, given in zip(fit.model.net.get_weights(), trained.get_weights(), strict=True):
-        np.testing.assert_array_equal(found, given)
-    np.testing.assert_allclose(fit.predict(x).mean, trained(x).numpy(), atol=1e-5)
-    np.testing.assert_allclose(fit.model.predict(x), trained(x).numpy(), atol=1e-5)
-    assert isinstance(fit.posterior, NormalPosterior)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("curvature", ["full", "kronecker", "diagonal"])
-def test_posterior_and_predictions_are_the_same_after_save_and_load(tmp_path, curvature):
-    model, data = trained_classes()
-    options = {**EXACT, "curvature": curvature, "predictive": "linearized"}
-    out = tmp_path / "run"
-    fit = tfbdl.fit(model, data, engine="laplace", engine_options=options, out=out)
-    loaded = tfbdl.load(out)
-    np.testing.assert_array_equal(loaded.predict(data[0]).probs, fit.predict(data[0]).probs)
-    np.testing.assert_array_equal(
-        loaded.posterior.sample(3, seed=8)["dense.kernel"],
-        fit.posterior.sample(3, seed=8)["dense.kernel"],
-    )
-    assert_same(fit, loaded)
-
-
-def test_auto_takes_what_the_net_has_a_form_for():
-    rectified = [keras.Input((3,)), layers.Dense(6, "relu"), layers.Dense(2)]
-    model = network(rectified, scale=NOISE)
-    small = laplace(model, (X, Y))
-    assert isinstance(small.posterior.normal, DenseNormal)  # Newton's steps end at such kinks
-    assert isinstance(predicted(model, small, X), ClosedFormPredictive)
-    wide = laplace(network([keras.Input((3,)), layers.Dense(600), layers.Dense(2)]), (X, Y))
-    assert isinstance(wide.posterior.normal, KroneckerNormal)
-    recurrent, shape = classifier("recurrent")
-    assert isinstance(laplace(recurrent, classes(9, 3, shape)).posterior.normal, DenseNormal)
-    heavy = tfbdl.BayesianNetwork(
-        keras.Sequential([keras.Input((3,)), layers.Dense(1, name="only")]),
-        "gaussian",
-        "student_t",
-        likelihood_options={"scale": NOISE},
-    )
-    assert "newton_steps" in laplace(without_xla(heavy), (X, Y[:, :1])).metrics
-
-
 # -- refusals --------------------------------------------------------------------------------
 
 
@@ -473,37 +263,3 @@ def test_what_has_no_form_is_refused():
     wide = network([keras.Input((3,)), layers.Dense(3_000), layers.Dense(2)], scale=NOISE)
     with pytest.raises(errors.ModelError, match=r"18,002 weights would take about 7\.2 GiB"):
         laplace(wide, (X, Y), curvature="full")
-
-
-@pytest.mark.slow
-def test_a_student_t_is_predicted_by_draws_of_the_linearised_net():
-    student = network([keras.Input((3,)), layers.Dense(2)], "student_t", scale=0.3)
-    options = {"curvature": "diagonal", "predictive": "linearized_draws"}
-    fit = laplace(student, (X, Y), **options)
-    p = predicted(student, fit, X, 400)
-    assert np.isfinite(p.log_prob(Y)).all()
-    spread = np.sqrt(np.column_stack([X**2, np.ones(40)]) @ _rows(fit) ** 2)
-    np.testing.assert_allclose(np.sqrt(p.epistemic), spread, rtol=4 / np.sqrt(800))
-    assert tf.reduce_all(tf.math.is_finite(p.mean))
-
-
-def _rows(fit):
-    stddev = fit.posterior.stddev()
-    return np.vstack([stddev["dense.kernel"], stddev["dense.bias"]])
-
-
-@pytest.mark.slow
-def test_logistic_regression_is_near_that_of_nuts():
-    rng = np.random.default_rng(6)
-    x = rng.normal(size=(200, 3)).astype("float32")
-    y = (rng.random(200) < special.expit(x @ [1.0, -1.5, 0.5] + 0.3)).astype("float32")
-    model = network([keras.Input((3,)), layers.Dense(1, name="d")], "bernoulli", 2.0)
-    options = {"curvature": "full", "predictive": "linearized", "steps": 1_500, "batch_size": 200}
-    made = tfbdl.fit(model, (x, y), engine="laplace", engine_options=options, seed=1)
-    reference = tfbdl.fit(model, (x, y), engine="nuts", engine_options={"draws": 2_000}, seed=1)
-    for name in ("d.kernel", "d.bias"):
-        exact, spread = reference.posterior.mean()[name], reference.posterior.stddev()[name]
-        assert (np.abs(made.posterior.mean()[name] - exact) < 0.25 * spread).all()
-        np.testing.assert_allclose(made.posterior.stddev()[name], spread, rtol=0.1)
-    apart = np.abs(made.predict(x).probs - reference.predict(x, draws=1_000).probs)
-    assert apart.max() < 0.02

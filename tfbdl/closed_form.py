@@ -129,6 +129,8 @@ class DrawsWithMoments(Posterior):
         covariance: Site name -> exact covariance ``[size, size]`` of the flattened site.
     """
 
+    stored_as = "draws_with_moments"
+
     def __init__(
         self, draws: Mapping[str, Any], mean: Mapping[str, Any], covariance: Mapping[str, Any]
     ) -> None:

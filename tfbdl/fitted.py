@@ -11,22 +11,20 @@ import keras
 import numpy as np
 
 from . import evaluation, functional, runs
-from .closed_form import ClosedFormPosterior, DrawsWithMoments
+from .closed_form import ClosedFormPosterior
 from .data import DataInfo, Dataset, as_dataset, check_like
 from .data.columns import is_frame
 from .data.retarget import labels_as_given
 from .data.streams import is_stream
 from .errors import DataError, ModelError, RunError
 from .inference.fields import Field
-from .inference.normals import NormalPosterior
 from .manifests import write_atomically
 from .parametric import ParametricModel
 from .posterior import Posterior, SurrogatePosterior
-from .predictive import Predictive
+from .predictive import Predictive, predictive_of
 from .protocols import HeldOut, Stateful
 from .runs import RunFolder
 from .specs import RunSpec
-from .weighted import WeightedPosterior
 
 HISTORY = "history.json"
 POSTERIOR_BYTES = 64 * 2**20
@@ -104,10 +102,8 @@ class Fit:
         in_closed_form = getattr(self.posterior, "predictive", None)
         if in_closed_form is not None:
             return in_closed_form(x)
-        if isinstance(self.posterior, NormalPosterior):
-            return self.posterior.predictive_of(self.model, x, draws, seed, **options)
         if hasattr(self.model, "likelihood") and hasattr(self.model, "outputs") and self.posterior:
-            return Predictive(self.model, self.posterior, x, draws, seed, **options)
+            return predictive_of(self.model, self.posterior, x, draws, seed, **options)
         if hasattr(self.model, "predictive"):
             predictive: Predictive = self.model.predictive(x, draws=draws, seed=seed, **options)
             return predictive
@@ -270,12 +266,8 @@ class Fit:
             return "surrogate"
         if posterior is None or not posterior.independent:
             return "draws"
-        if isinstance(posterior, DrawsWithMoments):
-            return "draws_with_moments"
-        if isinstance(posterior, WeightedPosterior):
-            return "weighted_draws"
-        if isinstance(posterior, NormalPosterior):
-            return "normal"
+        if posterior.stored_as is not None:
+            return posterior.stored_as
         if not isinstance(posterior, ClosedFormPosterior):
             return "independent_draws"
         weights = isinstance(self.model, keras.Model) and isinstance(

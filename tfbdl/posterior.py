@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
@@ -35,12 +35,14 @@ class Posterior:
 
     Attributes:
         is_finite: Whether ``draws`` is all there is; otherwise more are drawn where they are asked.
+        stored_as: Under which name ``tfbdl.load`` finds what reads it, where draws are not all.
 
     Raises:
         ModelError: If there are no draws, or their shapes do not agree.
     """
 
     is_finite = True
+    stored_as: ClassVar[str | None] = None
 
     def __init__(
         self,
@@ -73,6 +75,10 @@ class Posterior:
         """Draws of all chains together."""
         chains, draws = next(iter(self.draws.values())).shape[:2]
         return chains * draws
+
+    def point(self) -> Arrays:
+        """Site name -> value: the one state in which a net that predicts by this stands."""
+        return {name: draws[-1, -1] for name, draws in self.draws.items()}
 
     def sample(self, n: int, seed: int = 0) -> Arrays:
         """Draw ``n`` states: site name -> ``[n, ...]``."""

@@ -20,6 +20,17 @@ ACTIVATION_BYTES = 64 * 2**20
 BLOCK_BYTES = 8 * 2**20
 
 
+def predictive_of(
+    model: PredictiveModel, posterior: Posterior, x: Any, draws: int, seed: int, **options: Any
+) -> Predictive:
+    """The predictive distribution by a posterior: by its draws, unless it has a way of its own."""
+    own = getattr(posterior, "predictive_of", None)
+    if own is not None:
+        predictive: Predictive = own(model, x, draws, seed, **options)
+        return predictive
+    return Predictive(model, posterior, x, draws, seed, **options)
+
+
 class Predictive:
     """``p(y | x, data) = mean over draws of p(y | x, draw)``, streamed.
 

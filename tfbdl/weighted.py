@@ -33,6 +33,8 @@ class WeightedPosterior(Posterior):
         ModelError: If there is not one weight for each draw, or one is infinite, or all are zero.
     """
 
+    stored_as = WEIGHTED
+
     def __init__(
         self, draws: Mapping[str, Any], weighted: Mapping[str, Any], log_weights: Any
     ) -> None:

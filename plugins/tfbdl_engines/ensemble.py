@@ -8,7 +8,7 @@ from tfbdl.posterior import Posterior
 from tfbdl.protocols import Context, EngineResult
 
 from .network_config import EnsembleOptions
-from .trainer import Trainer, log_prior_penalty
+from .trainer import Trainer, penalty_of
 from .training import train
 
 
@@ -37,7 +37,7 @@ class Ensemble:
             RunError: If a loss is no finite number any more.
         """
         options = self.options
-        penalty = log_prior_penalty(model) if options.objective == "map" else None
+        penalty = penalty_of(model, options.objective)
         trainer = Trainer(model, data, options, penalty, context.seed, options.members)
         trained = train(trainer, options.members, context, options.checkpoint_seconds)
         members = {n: v for n, v in trained.buffers.items() if n not in trainer.seeds}

@@ -16,7 +16,7 @@ from tfbdl.posterior import Posterior
 from tfbdl.protocols import Context, EngineResult
 
 from .network_config import DropoutOptions
-from .trainer import Penalty, Trainer, log_prior_penalty
+from .trainer import Penalty, Trainer, penalty_of
 from .training import train
 
 
@@ -67,7 +67,7 @@ class MonteCarloDropout:
     def _penalty(self, model: tfbdl.BayesianNetwork) -> Penalty | None:
         if self.options.length_scale is not None:
             return weight_decay(model, self.options.length_scale)
-        return log_prior_penalty(model) if self.options.objective == "map" else None
+        return penalty_of(model, self.options.objective)
 
 
 def weight_decay(model: tfbdl.BayesianNetwork, length_scale: float) -> Penalty:

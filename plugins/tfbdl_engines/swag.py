@@ -23,7 +23,7 @@ from tfbdl.inference.swag import Trajectory
 from tfbdl.protocols import Context, EngineResult
 
 from .network_config import SwagOptions
-from .trainer import Penalty, State, Tensors, Trainer, log_prior_penalty
+from .trainer import Penalty, State, Tensors, Trainer, penalty_of
 from .training import FIRST_CHUNK, take_up, train
 
 PHASE = "snapshots"
@@ -52,7 +52,7 @@ class Swag:
             RunError: If a loss is no finite number any more.
         """
         options = self.options
-        penalty = log_prior_penalty(model) if options.objective == "map" else None
+        penalty = penalty_of(model, options.objective)
         found = None if context.checkpoints is None else context.checkpoints.restore()
         collecting = found is not None and found[2].get("phase") == PHASE
         path = _Path(model, data, options, penalty, context.seed)

@@ -270,6 +270,11 @@ class Trainer:
         return self.options.learning_rate * 0.5 * (1.0 + tf.cos(np.pi * share))
 
 
+def penalty_of(model: tfbdl.BayesianNetwork, objective: str) -> Penalty | None:
+    """What an objective adds to the loss: the prior under ``map``, nothing under ``likelihood``."""
+    return log_prior_penalty(model) if objective == "map" else None
+
+
 def log_prior_penalty(model: tfbdl.BayesianNetwork) -> Penalty:
     """Minus the log prior of the random weights and of what is learned, in nats."""
     return lambda values: -model.log_prior(values)

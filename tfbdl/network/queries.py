@@ -9,9 +9,8 @@ import tensorflow as tf
 
 from .. import functional, random
 from ..errors import ModelError
-from ..inference.normals import NormalPosterior
 from ..posterior import Posterior, SurrogatePosterior
-from ..predictive import Predictive
+from ..predictive import Predictive, predictive_of
 from ..serial import map_serially
 from . import fitting, pruning, serialization
 from .density import NetworkDensity
@@ -34,20 +33,14 @@ class PosteriorQueries(NetworkDensity):
         return SurrogatePosterior(self._network())
 
     def adopt(self, posterior: Posterior) -> None:
-        """Predict by these draws until the next training; the weights become the last of them.
-
-        Of a normal they become its centre.
+        """Predict by these draws until the next training; the weights become ``point()``.
 
         Args:
             posterior: Draws of the sites, such as Markov chains or the members of an ensemble.
         """
         self.adopted = posterior
         named = functional.site_names(self.net)
-        if isinstance(posterior, NormalPosterior):
-            state = posterior.point()
-        else:
-            state = {name: draws[-1, -1] for name, draws in posterior.draws.items()}
-        for name, value in state.items():
+        for name, value in posterior.point().items():
             if name in named:
                 named[name].assign(value)
             elif name in self.learned:
@@ -78,10 +71,8 @@ class PosteriorQueries(NetworkDensity):
         self._require_built()
         x = fitting.gather_inputs(x)
         posterior = self.adopted or self.posterior
-        if isinstance(posterior, NormalPosterior):
-            options = {"keep": keep, "batch_size": batch_size}
-            return posterior.predictive_of(self._network(), x, draws, seed, **options)
-        return Predictive(self, posterior, x, draws, seed, keep=keep, batch_size=batch_size)
+        options = {"keep": keep, "batch_size": batch_size}
+        return predictive_of(self._network(), posterior, x, draws, seed, **options)
 
     def elbo(self, x: Any, y: Any, draws: int = 100, seed: int = 0) -> float:
         """The evidence lower bound in nats, of the whole data set ``(x, y)``.

@@ -49,6 +49,7 @@ class NormalPosterior(Posterior):
     """
 
     is_finite = False
+    stored_as = "normal"
 
     def __init__(
         self,
@@ -114,7 +115,7 @@ class NormalPosterior(Posterior):
             values[site.name] = value if site.bijector is None else site.bijector.forward(value)
         return values
 
-    def point(self) -> dict[str, np.ndarray]:
+    def point(self) -> Arrays:
         """Site name -> its value at the centre of the normal."""
         centre = {n: v.numpy() for n, v in self.split(tf.constant(self.normal.mean)).items()}
         return centre | self.points
