@@ -233,9 +233,9 @@ class Visit:
             self.page.wait_for_timeout(10)
         return time.perf_counter() - begun
 
-    def picture(self, path: Path, width: int, *, whole: bool) -> None:
-        """Take a picture of the window, or of all that a person would scroll through."""
-        height = min(int(self.page.evaluate(_HEIGHT)) + 40, 4000) if whole else 1000
+    def picture(self, path: Path, width: int) -> None:
+        """Take a picture of all that a person would scroll through."""
+        height = min(int(self.page.evaluate(_HEIGHT)) + 40, 4000)
         self.page.set_viewport_size({"width": width, "height": max(height, 700)})
         self.page.wait_for_timeout(400)
         self.settle()

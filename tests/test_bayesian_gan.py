@@ -165,6 +165,7 @@ def test_prior_of_stacked_networks_is_that_of_each() -> None:
 # -- what is kept --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_fit_keeps_thinned_samples_of_all_weights(fitted: BayesianGAN) -> None:
     draws = fitted.posterior.draws
     assert draws["generator.dense.kernel"].shape == (1, 3, 3, 2, 8)
@@ -177,6 +178,7 @@ def test_fit_keeps_thinned_samples_of_all_weights(fitted: BayesianGAN) -> None:
     assert int(fitted.rng_step.numpy()) == fitted.default_steps == 6 + 2 + 3 * 2
 
 
+@pytest.mark.slow
 def test_kept_samples_are_the_last_ones_in_order(fitted: BayesianGAN) -> None:
     model = fitted.clone()
     before = model.posterior.draws["generator.dense.bias"]
@@ -198,6 +200,7 @@ def test_fit_is_a_function_of_its_seed(fitted: BayesianGAN) -> None:
     assert not np.array_equal(fitted.sample(9, seed=1), fitted.sample(9, seed=2))
 
 
+@pytest.mark.slow
 def test_run_that_was_stored_half_way_ends_as_one_that_was_not(
     fitted: BayesianGAN, tmp_path: Path
 ) -> None:
@@ -214,6 +217,7 @@ def test_run_that_was_stored_half_way_ends_as_one_that_was_not(
     assert int(copy.rng_step.numpy()) == fitted.default_steps
 
 
+@pytest.mark.slow
 def test_cancelled_epoch_leaves_model_and_samples_together() -> None:
     class Stop(keras.callbacks.Callback):
         def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:

@@ -77,6 +77,7 @@ def test_features_are_what_the_last_layer_sees() -> None:
     np.testing.assert_allclose(stack.all(params, tf.constant(x)), logits, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_nets_with_all_three_are_trained_at_once_and_copied() -> None:
     model = small(
         generator_objective="feature_matching", generator_standardization=True,

@@ -25,6 +25,7 @@ def sampled():
     return x, run
 
 
+@pytest.mark.slow
 def test_gibbs_draws_partitions_and_parameters_from_the_exact_posterior(sampled) -> None:
     (x, run), alpha0, k = sampled, 0.9, 3
     prior = oracle.dirichlet_multinomial(alpha0, k)

@@ -110,6 +110,7 @@ def test_address_of_a_page_works_on_a_fresh_server(path: str, browser: Any, root
     assert not tab.problems
 
 
+@pytest.mark.slow
 def test_every_page_has_an_address_that_names_its_run(tab: Visit) -> None:
     titles = {
         "/": "Runs",
@@ -128,6 +129,7 @@ def test_every_page_has_an_address_that_names_its_run(tab: Visit) -> None:
     assert "There is no run" in tab.text()
 
 
+@pytest.mark.slow
 def test_every_model_has_a_form_and_a_command_line(tab: Visit) -> None:
     tab.open("/new-run")
     for name, spec in registry.registry().models.items():

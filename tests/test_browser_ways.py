@@ -65,7 +65,7 @@ def ways(browser: Any, server: Dashboard, tmp_path_factory: pytest.TempPathFacto
     return Ways(browser, server, tmp_path_factory.mktemp("tables"))
 
 
-@pytest.mark.parametrize("name", ["bbb", "upload"])
+@pytest.mark.parametrize("name", ["bbb", pytest.param("upload", marks=pytest.mark.slow)])
 def test_form_starts_a_run(name: str, ways: Ways) -> None:
     assert (ways.server.root / ways.start(name)).is_dir()
 
@@ -88,6 +88,7 @@ def test_network_on_a_data_set_ends_at_predictions(tab: Visit, ways: Ways) -> No
     assert "sites" in tab.text()
 
 
+@pytest.mark.slow
 def test_network_on_an_upload_ends_at_predictions(tab: Visit, ways: Ways) -> None:
     run = ways.finish("upload")
     kept = list((ways.server.root / ".uploads").iterdir())
@@ -102,6 +103,7 @@ def test_network_on_an_upload_ends_at_predictions(tab: Visit, ways: Ways) -> Non
     assert f"upload {kept[0].stem[:8]}.csv" in tab.text()
 
 
+@pytest.mark.slow
 def test_auto_encoder_ends_at_its_panels(
     tab: Visit, ways: Ways, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -123,6 +125,7 @@ def test_auto_encoder_ends_at_its_panels(
     assert sorted(seconds)[1] < 5
 
 
+@pytest.mark.slow
 def test_sampler_ends_at_diagnostics_and_posterior(tab: Visit, ways: Ways) -> None:
     run = ways.finish("nuts")
     ways.start("gmm")
@@ -136,6 +139,7 @@ def test_sampler_ends_at_diagnostics_and_posterior(tab: Visit, ways: Ways) -> No
         tab.wait_for_charts(1)
 
 
+@pytest.mark.slow
 def test_mixture_shows_its_climb_and_its_steps(tab: Visit, ways: Ways) -> None:
     run = ways.finish("gmm")
     tab.open(f"/live?run={run}")
@@ -169,6 +173,7 @@ def test_plugin_of_a_third_party_has_its_panel(tab: Visit, ways: Ways) -> None:
     tab.wait_for_charts(1)
 
 
+@pytest.mark.slow
 def test_run_outlives_page_and_server(
     browser: Any, server: Dashboard, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -257,15 +262,9 @@ PAGES = {
 VARIANTS = tuple((scheme, width) for scheme in ("light", "dark") for width in ("wide", "narrow"))
 
 
-@pytest.mark.parametrize(
-    "variants",
-    [
-        pytest.param((("dark", "narrow"),), id="one"),
-        pytest.param(VARIANTS, id="all", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
 def test_pages_stand_light_and_dark_wide_and_narrow(
-    variants: tuple[tuple[str, str], ...], browser: Any, ways: Ways, tmp_path: Path
+    browser: Any, ways: Ways, tmp_path: Path
 ) -> None:
     runs = {way: ways.finish(way) for way in ("bbb", "nuts", "vae")}
     folder = Path(os.environ.get(SHOTS) or tmp_path)
@@ -275,11 +274,11 @@ def test_pages_stand_light_and_dark_wide_and_narrow(
         tab.page.set_viewport_size({"width": browsing.WIDE, "height": 1000})
         tab.open(address.format(**runs))
         tab.wait_for_charts(charts)
-        for scheme, width in variants:
+        for scheme, width in VARIANTS:
             pixels = {"wide": browsing.WIDE, "narrow": browsing.NARROW}[width]
             tab.page.emulate_media(color_scheme=scheme)
             path = folder / f"{name}-{scheme}-{width}.png"
-            tab.picture(path, pixels, whole=variants is VARIANTS)
+            tab.picture(path, pixels)
             assert tab.page.get_by_test_id("stException").count() == 0, name
             assert tab.overflow() <= 0, (name, width)
     tab.close()

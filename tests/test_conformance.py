@@ -41,10 +41,10 @@ def engines() -> Iterator[Any]:
         yield pytest.param(name, marks=[pytest.mark.slow] if name in LIKE_OTHERS else [])
 
 
-def firsts(kind: str, of_kind: list[str]) -> Iterator[Any]:
-    """Of what each plugin names the first is quick; all are tested with the slow."""
-    catalog, seen = registry().catalog(kind), set()
-    for name in of_kind:
+def models() -> Iterator[Any]:
+    """Of the models of a plugin the first is quick; all are tested with the slow."""
+    catalog, seen = registry().catalog("model"), set()
+    for name in names("model"):
         provider = catalog.provider(name).plugin
         quick = provider not in seen and name not in LIKE_OTHERS
         yield pytest.param(name, marks=[] if quick else [pytest.mark.slow])
@@ -52,8 +52,17 @@ def firsts(kind: str, of_kind: list[str]) -> Iterator[Any]:
             seen.add(provider)
 
 
-def models(capability: Capability | None = None) -> Iterator[Any]:
-    return firsts("model", names("model", capability))
+def on_replicas() -> Iterator[Any]:
+    """A network is quick; others that train have quick tests of replicas in their rooms."""
+    for name in names("model", Capability.TRAINABLE):
+        yield pytest.param(name, marks=[] if name == "bbb" else [pytest.mark.slow])
+
+
+def panels() -> Iterator[Any]:
+    """Each plugin has tests of its panels too; those of one fit and of no fit are quick."""
+    for name in names("panel"):
+        quick = name in ("draw_paths", "sampler_paths")
+        yield pytest.param(name, marks=[] if quick else [pytest.mark.slow])
 
 
 def datasets() -> Iterator[Any]:
@@ -109,13 +118,13 @@ def test_model_is_the_same_after_save_and_load(name: str) -> None:
     testing.check_saves(name)
 
 
-@pytest.mark.parametrize("name", list(firsts("panel", names("panel"))))
+@pytest.mark.parametrize("name", list(panels()))
 def test_panel_computes_and_draws_what_it_shows_of_a_small_fit(name: str) -> None:
     assert testing.check_panel(name) is None
 
 
 @pytest.mark.replicas
-@pytest.mark.parametrize("name", list(models(Capability.TRAINABLE)))
+@pytest.mark.parametrize("name", list(on_replicas()))
 def test_model_trains_on_two_replicas_as_on_one(name: str) -> None:
     testing.check_replicas(name)
 

@@ -23,13 +23,13 @@ def test_draws_of_a_dpp_follow_its_probabilities(method: str) -> None:
     assert abs(cases.chi_square_z(draws, cases.probabilities(FULL), N)) < LIMIT
 
 
-@pytest.mark.parametrize("method", ["spectral", "mcmc"])
+@pytest.mark.parametrize("method", ["spectral", pytest.param("mcmc", marks=pytest.mark.slow)])
 def test_draws_from_features_follow_the_probabilities_of_their_kernel(method: str) -> None:
     draws = DPP(features=FEATURES).sample(DRAWS, seed=2, method=method)
     assert abs(cases.chi_square_z(draws, cases.probabilities(L), N)) < LIMIT
 
 
-@pytest.mark.parametrize("method", ["spectral", "mcmc"])
+@pytest.mark.parametrize("method", ["spectral", pytest.param("mcmc", marks=pytest.mark.slow)])
 def test_draws_of_a_k_dpp_follow_its_probabilities(method: str) -> None:
     draws = KDPP(FULL, K).sample(DRAWS, seed=3, method=method)
     assert draws.shape == (DRAWS, K)

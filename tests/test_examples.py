@@ -22,6 +22,7 @@ def example(name: str) -> Callable[..., dict[str, float]]:
     return module.main
 
 
+@pytest.mark.slow
 def test_quickstart_regression_beats_the_mean_and_covers(capsys) -> None:
     scores = example("quickstart_regression")(epochs=60)
     assert scores["rmse"] < 71.0  # the standard deviation of the test targets is 71.6

@@ -185,6 +185,7 @@ def test_variance_is_split_by_the_law_of_total_variance():
     np.testing.assert_array_equal(p.variance, p.aleatoric + p.epistemic)
 
 
+@pytest.mark.slow
 def test_more_data_lower_epistemic_and_not_aleatoric_uncertainty():
     def fitted(n):
         rng = np.random.default_rng(1)
@@ -314,6 +315,7 @@ def trained():
     return model
 
 
+@pytest.mark.slow
 def test_same_seed_gives_equal_bits_and_another_seed_does_not(trained):
     again, other = noisy(), noisy(seed=6)
     for model in (again, other):
@@ -322,6 +324,7 @@ def test_same_seed_gives_equal_bits_and_another_seed_does_not(trained):
     assert not np.array_equal(trained.get_weights()[3], other.get_weights()[3])
 
 
+@pytest.mark.slow
 def test_validation_does_not_change_training(trained):
     model = noisy()
     train(model, epochs=2, validation_data=(X, Y), validation_freq=1)

@@ -89,6 +89,7 @@ def inputs(fit):
 # -- save and load -----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_fresh_process_loads_equal_fits(root, named, given, custom, tmp_path):
     fits = {"named": named, "given": given, "custom": custom}
     np.savez(tmp_path / "x.npz", **{name: inputs(fit) for name, fit in fits.items()})

@@ -93,6 +93,7 @@ class PointCloud(keras.layers.Layer):
         return tf.gather(tf.constant(self.points), index)
 
 
+@pytest.mark.slow
 def test_critic_with_gradient_penalty_gives_the_exact_distance_of_point_clouds() -> None:
     # All mass goes one way, though the clouds overlap: where it goes both ways the critic's slope
     # must pass 0, which the penalty forbids, and training stays at one side of that barrier. The
@@ -142,6 +143,7 @@ def informed() -> tuple[InfoGAN, list[float], float]:
     return model, history["information"], before
 
 
+@pytest.mark.slow
 def test_information_never_passes_the_entropy_of_the_code_and_comes_near_it(informed) -> None:
     model, history, before = informed
     after = model.information(10_000)["information"]

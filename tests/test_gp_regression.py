@@ -131,6 +131,7 @@ def test_a_matrix_that_is_not_positive_is_refused_with_its_smallest_eigenvalue(d
     assert factorize(K.copy(), noise=0.6).jitter == 0.0
 
 
+@pytest.mark.slow
 def test_deep_kernels_in_float32_need_jitter_that_float64_does_not():
     x = RNG.normal(size=(120, 20))
     jitters = {}

@@ -149,6 +149,7 @@ def test_laplace_with_all_rows_is_that_of_two_classes():
     np.testing.assert_allclose(fit.predict(NEW, draws=2_000).probs, p, atol=0.02)
 
 
+@pytest.mark.slow
 def test_laplace_of_three_classes_is_algorithm_3_3():
     """Rasmussen & Williams 2006, algorithm 3.3, by dense matrices of all classes."""
     y, n = labels(3), len(X)
@@ -247,6 +248,7 @@ def test_inducing_points_move_when_they_may():
     assert moved.metrics["elbo"] > still.metrics["elbo"] + 1.0
 
 
+@pytest.mark.slow
 def test_many_classes_train_and_predict_probabilities():
     y = labels(3)
     options = {"activation": "erf", "weight_variance": 4.0, "bias_variance": 0.3}
@@ -333,6 +335,7 @@ def test_unknown_hyperparameters_are_refused():
         tfbdl.build("sparse_gp", (X, Y), model_options={"fixed": {"lenght_scale": 1.0}})
 
 
+@pytest.mark.slow
 def test_names_of_classes_keep_their_order_whatever_rows_come(tmp_path):
     y = np.array(["a", "b", "c"])[labels(3)]
     model = made(X, y, noise=None)
@@ -358,6 +361,7 @@ def test_nothing_is_evaluated_or_trained_before_a_fit():
             verb(X, Y)
 
 
+@pytest.mark.slow
 def test_new_rows_of_another_shape_or_without_a_number_are_refused(best):
     with pytest.raises(errors.DataError, match=r"shape \[n, 1\], as in training"):
         best.predictive(np.ones((3, 2)))

@@ -121,6 +121,7 @@ def nile():
     return tfbdl.fit("kalman", NILE, engine_options={"steps": 1000, "tolerance": 0})
 
 
+@pytest.mark.slow
 def test_em_on_the_nile_reaches_the_maximum_likelihood(nile):
     fit = nile
     trace = np.array(fit.history["log_likelihood"])

@@ -175,6 +175,7 @@ def data(n=300):
     return x, (np.sin(2.0 * x) + 0.2 * rng.normal(size=(n, 1))).astype("float32")
 
 
+@pytest.mark.slow
 def test_it_learns_a_function_and_the_noise_and_is_stored(tmp_path):
     keras.utils.set_random_seed(0)
     x, y = data()

@@ -169,6 +169,7 @@ def check_trained(vae, head, history):
     assert law.mode().shape == (5, *SHAPE)
 
 
+@pytest.mark.slow
 def test_sequential_auto_encoder_with_a_learned_prior():
     keras.utils.set_random_seed(1)
     prior = sequential(

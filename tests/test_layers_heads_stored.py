@@ -68,6 +68,7 @@ print("the same")
 """
 
 
+@pytest.mark.slow
 def test_a_model_of_heads_is_stored_whole_and_found_in_a_fresh_process(tmp_path):
     heads, rng = every_head(), np.random.default_rng(0)
     inputs = keras.Input((3,))
@@ -165,6 +166,7 @@ def test_likelihoods_refuse_what_a_network_cannot_have():
         likelihood.check_targets(np.zeros((4, 2)), 14)
 
 
+@pytest.mark.slow
 def test_a_bayesian_network_with_a_head_predicts_and_is_stored(tmp_path):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(32, 3)).astype("float32")

@@ -59,6 +59,7 @@ def test_kl_of_layers_is_not_told_where_it_has_no_meaning(posterior: str) -> Non
     assert network(posterior).kl_figures() == {}
 
 
+@pytest.mark.slow
 def test_run_tells_the_kl_of_layers_and_trains_the_same_bits(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -102,6 +102,7 @@ def test_scores_are_the_papers_formulas_in_units_of_the_target(data):
     assert found["ll without masks"] == pytest.approx(ll, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_the_search_reads_no_test_rows_and_puts_the_likeliest_pair_first(data):
     spoilt = dataclasses.replace(
         data, x_test=np.full_like(data.x_test, np.nan), y_test=np.full_like(data.y_test, np.nan)

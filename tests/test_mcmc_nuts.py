@@ -147,6 +147,7 @@ def test_a_chain_that_has_finished_stands_still(kernel, whole):
     assert len({clock for clock, *_ in seen.values()}) > 1  # they did not finish together
 
 
+@pytest.mark.slow
 def test_thinning_keeps_every_third_draw(whole):
     thinned = make(thin=3)
     state = advance(thinned, begin(thinned, KEYS, 2, DRAWS // 3), KEYS, WARMUP + DRAWS)

@@ -84,6 +84,7 @@ def test_runs_with_neighbouring_seeds_share_no_start_from_the_prior():
     np.testing.assert_array_equal(starts[0], starting_points(target, "prior", 2, 0))
 
 
+@pytest.mark.slow
 def test_a_joint_distribution_is_drawn_from_its_prior_without_its_data():
     joint = tfd.JointDistributionSequentialAutoBatched(
         [

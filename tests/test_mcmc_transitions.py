@@ -123,7 +123,7 @@ KERNELS = {
 }
 
 
-@pytest.mark.parametrize("dim", [2, 10])
+@pytest.mark.parametrize("dim", [2, pytest.param(10, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", KERNELS)
 def test_a_kernel_leaves_a_correlated_gaussian_as_it_is(name, dim):
     transition, options = KERNELS[name]
@@ -134,7 +134,7 @@ def test_a_kernel_leaves_a_correlated_gaussian_as_it_is(name, dim):
     assert_moments(draws, mean, cov)
 
 
-@pytest.mark.parametrize("dim", [2, 10])
+@pytest.mark.parametrize("dim", [2, pytest.param(10, marks=pytest.mark.slow)])
 def test_elliptical_slices_reach_the_exact_posterior(dim):
     prior_mean, stddev = np.linspace(1.0, -1.0, dim), np.linspace(0.5, 2.0, dim)
     centre, noise = np.zeros(dim), covariance(dim, 0.4)

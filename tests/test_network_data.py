@@ -76,6 +76,7 @@ def test_validation_may_have_any_class_that_the_net_has_units_for(likelihood, un
         model.fit(X, labels, validation_data=(X[:2], np.array([10, 0])), verbose=0)
 
 
+@pytest.mark.slow
 def test_a_run_may_be_scored_on_classes_that_training_lacks():
     model = model_of("categorical", 10)
     fit = tfbdl.fit(model, (X, np.arange(40) % 9), engine_options={"epochs": 1})

@@ -74,11 +74,8 @@ def exact_moments(model, x):
     return parts
 
 
-QUICK = ("dense", "transposed")
-
-
 @pytest.mark.parametrize(
-    "case", [pytest.param(c, marks=[pytest.mark.slow] if c not in QUICK else []) for c in SHAPES]
+    "case", [pytest.param(c, marks=[pytest.mark.slow] if c != "dense" else []) for c in SHAPES]
 )
 @pytest.mark.parametrize("estimator", NOISY)
 def test_outputs_have_the_mean_and_the_variance_of_the_posterior(case, estimator):
@@ -101,6 +98,7 @@ def correlation(estimator):
     return np.corrcoef(drawn[:, 0, 0], drawn[:, 1, 0])[0, 1]
 
 
+@pytest.mark.slow
 def test_rows_err_together_only_by_reparameterisation():
     limit = scipy.stats.norm.isf(1e-4) / np.sqrt(DRAWS)
     assert correlation("reparameterization") == pytest.approx(1.0)

@@ -93,13 +93,13 @@ def assert_same(first, second):
 # -- any layers
 
 
-SLOW = ("attention", "conv", "gru")  # to trace
+QUICK = ("lstm",)  # the others take long to trace
 
 
 @pytest.mark.parametrize(
     ("build", "x", "y"),
     [
-        pytest.param(*case, id=name, marks=[pytest.mark.slow] if name in SLOW else [])
+        pytest.param(*case, id=name, marks=[] if name in QUICK else [pytest.mark.slow])
         for name, case in NETS.items()
     ],
 )
@@ -131,6 +131,7 @@ def recurrent():
     return model
 
 
+@pytest.mark.slow
 def test_model_is_loaded_in_a_fresh_process(recurrent, tmp_path):
     recurrent.save(tmp_path / "model.keras")
     np.save(tmp_path / "x.npy", SEQUENCES)
@@ -188,6 +189,7 @@ def test_losses_that_layers_add_are_part_of_the_objective():
     assert loss - plain == pytest.approx(3.0 * np.sum(outputs**2) / 40, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_mixed_precision_trains_with_a_scaled_loss_and_is_stored(tmp_path):
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_float16")
@@ -220,6 +222,7 @@ def test_xla_is_chosen_on_one_device_and_can_be_refused():
     assert model.jit_compile is False
 
 
+@pytest.mark.slow
 def test_steps_per_execution_does_not_change_what_is_learned():
     one, many = dense(), dense()
     many.compile(keras.optimizers.Adam(0.01), jit_compile=False, steps_per_execution=5)
@@ -309,6 +312,7 @@ def test_training_on_single_batches_needs_the_number_of_rows():
     assert int(model.rng_step) == 1
 
 
+@pytest.mark.slow
 def test_continued_training_equals_uninterrupted_training(tmp_path):
     whole, part = dense(prior="scale_mixture"), dense(prior="scale_mixture")
     whole.fit(X, Y, batch_size=16, epochs=4, verbose=0)
@@ -334,6 +338,7 @@ def replicas():
     return json.loads(found.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 @pytest.mark.replicas
 def test_one_step_on_two_replicas_is_the_step_of_one_device(replicas):
     assert replicas["replicas"] == 2
@@ -342,6 +347,7 @@ def test_one_step_on_two_replicas_is_the_step_of_one_device(replicas):
     assert two[1] == pytest.approx(one[1], rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.replicas
 def test_replicas_draw_different_noise_and_new_noise_at_each_step(replicas):
     first, second = (np.array(replicas["noise"][part]) for part in ("first", "second"))
@@ -349,6 +355,7 @@ def test_replicas_draw_different_noise_and_new_noise_at_each_step(replicas):
     assert not np.any(first == second)
 
 
+@pytest.mark.slow
 @pytest.mark.replicas
 def test_each_replica_keeps_its_own_draw_across_a_synchronised_layer(replicas):
     found = replicas["batch_norm"]
@@ -356,6 +363,7 @@ def test_each_replica_keeps_its_own_draw_across_a_synchronised_layer(replicas):
     assert abs(found["kl"][0] - found["kl"][1]) > 0.1  # of different draws
 
 
+@pytest.mark.slow
 @pytest.mark.replicas
 def test_batch_norm_trains_on_replicas(replicas):
     found = replicas["batch_norm"]
@@ -366,6 +374,7 @@ def test_batch_norm_trains_on_replicas(replicas):
     assert found["evaluated"][0] == found["evaluated"][1]
 
 
+@pytest.mark.slow
 @pytest.mark.replicas
 def test_a_replica_without_rows_changes_no_figure_to_nan(replicas):
     found = replicas["empty"]

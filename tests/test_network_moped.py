@@ -73,6 +73,7 @@ def test_pruned_weights_are_no_part_of_the_divergence():
     assert float(model.kl(draw)) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_training_moves_the_posterior_and_not_the_prior(tmp_path):
     net, model = trained(), moped(estimator="flipout")
     model.compile("adam", jit_compile=False)

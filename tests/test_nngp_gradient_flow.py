@@ -80,6 +80,7 @@ def trained(width, nets, steps, rate, seed):
     return (second * special.erf(hidden(NEW)) @ v + bias * c)[:, :, 0]
 
 
+@pytest.mark.slow
 def test_an_ensemble_of_wide_nets_has_this_law(flow):
     nets, rate, steps = 80, 0.1, 300
     outputs = trained(512, nets, steps, rate, seed=1)

@@ -113,7 +113,7 @@ def test_edge_needs_variances_above_zero():
         edge_curve("tanh", [0.0, 1.0])
 
 
-@pytest.mark.parametrize("activation", ["tanh", "gelu"])
+@pytest.mark.parametrize("activation", [pytest.param("tanh", marks=pytest.mark.slow), "gelu"])
 def test_traced_dual_is_the_dual_with_its_gradient(activation):
     rng = np.random.default_rng(4)
     q = tf.constant(rng.uniform(0.1, 2.0, 5))

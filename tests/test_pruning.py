@@ -95,6 +95,7 @@ def test_pruned_weights_have_no_part_in_the_kl(prior):
     assert float(pruned.kl(draw)) == pytest.approx(terms.sum(), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_pruned_model_trains_on_and_its_zeros_stay(model, tmp_path):
     pruned = model.prune(0.5)
     before = joined(pruned.posterior.mean())

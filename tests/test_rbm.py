@@ -163,6 +163,7 @@ def test_persistent_particles_move_with_training_alone():
     assert int(model.rng_step) == 2
 
 
+@pytest.mark.slow
 def test_training_raises_the_exact_likelihood_of_a_pattern():
     x = binary_rows(256)
     fit = tfbdl.fit(
@@ -181,6 +182,7 @@ def test_training_raises_the_exact_likelihood_of_a_pattern():
     np.testing.assert_allclose(fit.model.reconstruct(x), x, atol=0.5)
 
 
+@pytest.mark.slow
 def test_gaussian_machine_learns_two_clusters_whatever_their_units():
     rng = np.random.default_rng(0)
     side = np.where(rng.integers(0, 2, (400, 1)), 1.0, -1.0)
@@ -241,6 +243,7 @@ def test_stored_machine_goes_on_as_one_that_was_not(tmp_path, training):
     assert model.log_partition(10, 50) == copy.log_partition(10, 50)
 
 
+@pytest.mark.slow
 def test_stopped_run_resumes_to_the_same_particles(tmp_path):
     x = binary_rows()
 

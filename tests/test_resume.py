@@ -57,6 +57,7 @@ def flip_a_bit(path):
 # -- killed ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_killed_network_with_dropout_and_early_stopping_resumes_to_the_same_bits(tmp_path):
     step = random.randrange(4, 22)  # of 24; the message of a failure names it
     script = [sys.executable, "-c", KILLED, str(Path(__file__).parent), str(tmp_path / "a")]
@@ -108,7 +109,9 @@ def test_a_run_by_name_killed_on_the_command_line_resumes_to_the_same_bits(tmp_p
 # -- stopped from within ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("step", [1, 30, 48])
+@pytest.mark.parametrize(
+    "step", [pytest.param(1, marks=pytest.mark.slow), 30, pytest.param(48, marks=pytest.mark.slow)]
+)
 def test_a_run_stopped_at_any_step_resumes_to_the_same_bits(tmp_path, uninterrupted, step):
     with pytest.raises(Stop):
         fit_linear(tmp_path / "run", stop_at(step))
@@ -119,6 +122,7 @@ def test_a_run_stopped_at_any_step_resumes_to_the_same_bits(tmp_path, uninterrup
     assert RunFolder(tmp_path / "run").status().state == "done"
 
 
+@pytest.mark.slow
 def test_a_run_of_forty_steps_an_epoch_resumes_to_the_same_bits(tmp_path):
     options = {"batch_size": 1, "validation_split": 1 / 3, "epochs": 3}
     whole = fit_linear(**options)
@@ -162,6 +166,7 @@ def test_a_short_run_keeps_two_checkpoints(tmp_path, epochs):
     assert RunFolder(tmp_path / "run").checkpoints().steps() == [0, epochs]
 
 
+@pytest.mark.slow
 def test_early_stopping_resumes_with_its_patience_and_best_weights(tmp_path):
     options = {"validation_split": 0.2, "patience": 4, "epochs": 60, "learning_rate": 0.3}
     whole = fit_linear(**options)
@@ -174,6 +179,7 @@ def test_early_stopping_resumes_with_its_patience_and_best_weights(tmp_path):
         assert_same(whole, tfbdl.resume(path, model=LinearModel(), data=linear_data()))
 
 
+@pytest.mark.slow
 def test_a_run_that_died_after_its_last_epoch_puts_back_the_best_weights(tmp_path, monkeypatch):
     options = {"validation_split": 0.2, "patience": 50, "epochs": 12, "learning_rate": 0.5}
     options["schedule"] = "constant"

@@ -37,6 +37,7 @@ def own_copy(model, seed=1, **options):
 # -- objects -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_object_is_left_untouched():
     model = network()
     weights, config = model.get_weights(), model.get_config()

@@ -113,6 +113,7 @@ def test_prior_draws_are_the_normal_prior_of_linear_weights(linear: One) -> None
     assert answer["x"][0][0] == -9.0  # the grid takes in what it is told to
 
 
+@pytest.mark.slow
 def test_prior_draws_of_a_network_know_weights_and_learned_parameters() -> None:
     x, y = rows(40)
     options = {"hidden": [3], "likelihood": "gaussian"}

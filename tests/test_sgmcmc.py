@@ -112,6 +112,7 @@ def test_another_seed_gives_other_draws(uninterrupted):
     assert not np.isclose(uninterrupted.draws["w"], other.draws["w"], rtol=1e-7).any()
 
 
+@pytest.mark.slow
 def test_run_cancelled_time_and_again_resumes_to_the_same_bits(
     tmp_path, monkeypatch, uninterrupted
 ):

@@ -44,6 +44,7 @@ def test_estimator_passes_a_check_of_sklearn(estimator: Any, check: str) -> None
     getattr(estimator_checks, check)(type(estimator).__name__, clone(estimator))
 
 
+@pytest.mark.slow
 def test_regressor_recovers_a_line_and_its_noise() -> None:
     x, y = line()
     regressor = BayesianRegressor(
@@ -78,6 +79,7 @@ def test_classifier_keeps_labels_and_gives_probabilities() -> None:
     assert set(classifier.predict(x)) == {"left", "right"}
 
 
+@pytest.mark.slow
 def test_classifier_with_one_logit_gives_both_probabilities() -> None:
     y = np.arange(100) % 2
     x = np.where(y == 0, -2.0, 2.0)[:, np.newaxis]

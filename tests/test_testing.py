@@ -120,15 +120,12 @@ def test_check_model_refuses(name: str, message: str) -> None:
         testing.check_model(f"broken_{name}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "message"),
     [
         ("seedless_model", "the same seed gives another result"),
-        pytest.param(
-            "seed_ignored",
-            "another seed gives the same; it is ignored",
-            marks=pytest.mark.slow,
-        ),
+        ("seed_ignored", "another seed gives the same; it is ignored"),
     ],
 )
 def test_check_seeds_refuses(name: str, message: str) -> None:

@@ -116,7 +116,13 @@ def test_its_engine_fits_a_network_with_its_prior(trained: tuple[Path, list]) ->
     assert shapes["likelihood.scale"] == [2, 30]
 
 
-@pytest.mark.parametrize("code", [BY_TFBDL, BY_KERAS], ids=["tfbdl.load", "keras"])
+@pytest.mark.parametrize(
+    "code",
+    [
+        pytest.param(BY_TFBDL, id="tfbdl.load"),
+        pytest.param(BY_KERAS, id="keras", marks=pytest.mark.slow),
+    ],
+)
 def test_model_with_its_prior_loads_in_a_fresh_process(
     code: str, site: Path, trained: tuple[Path, list]
 ) -> None:

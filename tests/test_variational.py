@@ -59,7 +59,7 @@ def test_mean_field_reaches_its_known_optimum():
     assert posterior.draws["x"].dtype == np.float64
 
 
-@pytest.mark.parametrize("family", ["full_rank", "low_rank"])
+@pytest.mark.parametrize("family", [pytest.param("full_rank", marks=pytest.mark.slow), "low_rank"])
 def test_a_family_with_correlations_reaches_the_covariance(family):
     found = fit(gaussian(), posterior=family, rank=2)
     np.testing.assert_allclose(found.posterior.mean()["x"], MEAN, atol=0.05)
@@ -103,6 +103,7 @@ def test_a_joint_distribution_matches_the_closed_form():
     assert found.info is None
 
 
+@pytest.mark.slow
 def test_a_log_joint_over_minibatches_matches_the_closed_form():
     x, y = linear_data()
     found = fit(LinearModel(), (x, y), batch_size=30)

@@ -109,6 +109,7 @@ def check_climb(model, result, steps, distance):
     assert result.metrics["elbo"] == trace[-1]
 
 
+@pytest.mark.slow
 def test_variational_em_of_a_linear_vae_climbs_to_the_maximum_of_ppca(trained):
     check_climb(*trained[:2], 14, 0.15)
 
