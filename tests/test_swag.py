@@ -73,6 +73,7 @@ def test_the_path_is_gradient_descent_with_momentum_on_the_log_joint(path):
         "snapshots": 4,
         "every": 5,
         "rank": 4,
+        "optimizer": "sgd",
         "snapshot_rate": 0.1,
         "momentum": 0.6,
         "path": path,
@@ -125,6 +126,7 @@ def test_the_moments_on_a_quadratic_are_those_of_the_stationary_law():
         (x, y),
         objective="likelihood",
         momentum=0.0,
+        optimizer="sgd",
         snapshot_rate=rate,
         **options,
     )
@@ -199,7 +201,7 @@ def test_learned_parameters_are_averaged_and_moving_statistics_kept():
 
 def test_a_path_that_diverges_says_what_to_do():
     with pytest.raises(errors.RunError, match=r"snapshot_rate \(50\), or use optimizer='adam'"):
-        fit(linear(), rows(32), **{**SHORT, "every": 40}, snapshot_rate=50.0)
+        fit(linear(), rows(32), **{**SHORT, "every": 40}, optimizer="sgd", snapshot_rate=50.0)
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ ENGINES: dict[str, dict[str, Any]] = {
     "ensemble": {},
     "mc_dropout": {},
     "laplace": {"curvature": "kronecker", "evidence": True, "predictive": "linearized"},
-    "swag": {"every": 100, "snapshot_rate": 1e-4},
+    "swag": {},
     "smc": {},
 }
 POINTS = 40

@@ -48,7 +48,10 @@ class SwagOptions(TrainingOptions):
     )
     snapshots: int = Field(40, ge=2, description="Weights whose moments make the posterior.")
     every: int | None = Field(
-        None, ge=1, description="Steps from one snapshot to the next; none: a pass over the data."
+        None,
+        ge=1,
+        description="Steps from one snapshot to the next; none: a pass over the data, of 100 steps "
+        "at least.",
     )
     rank: int = Field(
         20,
@@ -56,9 +59,13 @@ class SwagOptions(TrainingOptions):
         description="Of the last snapshots so many deviations from the mean count; 0: a diagonal "
         "covariance.",
     )
-    optimizer: Literal["sgd", "adam"] = Field("sgd", description="Of the path of snapshots.")
+    optimizer: Literal["sgd", "adam"] = Field(
+        "adam",
+        description="Of the path of snapshots; sgd, as in the paper, wants a snapshot_rate that "
+        "fits the curvature of the loss, and runs away where a learned noise is small.",
+    )
     snapshot_rate: float = Field(
-        1e-3, gt=0, description="Learning rate of the path; the highest of a cycle."
+        1e-2, gt=0, description="Learning rate of the path; the highest of a cycle."
     )
     momentum: float = Field(0.9, ge=0, lt=1, description="Of sgd.")
     path: Literal["constant", "cyclical"] = Field(

@@ -27,6 +27,7 @@ from .trainer import Penalty, State, Tensors, Trainer, penalty_of
 from .training import FIRST_CHUNK, take_up, train
 
 PHASE = "snapshots"
+LEAST_STEPS = 100
 
 
 class Swag:
@@ -113,7 +114,7 @@ class _Path(Trainer):
     ) -> None:
         rows = data.in_memory()
         batch = min(options.batch_size, rows.num_rows or 1)
-        self.every = options.every or -(-(rows.num_rows or 1) // batch)
+        self.every = options.every or max(-(-(rows.num_rows or 1) // batch), LEAST_STEPS)
         changes = {"initial": "current", "epochs": None, "steps": self.every * options.snapshots}
         super().__init__(model, rows, options.model_copy(update=changes), penalty, seed, 1)
 
