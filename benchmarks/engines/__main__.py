@@ -33,7 +33,7 @@ ENGINES: dict[str, dict[str, Any]] = {
     "mc_dropout": {},
     "laplace": {"curvature": "kronecker", "evidence": True, "predictive": "linearized"},
     "swag": {},
-    "smc": {},
+    "smc": {"particles": 200, "num_leapfrog": 16, "unbiased": False},
 }
 POINTS = 40
 
