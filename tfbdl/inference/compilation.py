@@ -1,4 +1,4 @@
-"""Compiled loops: small pieces as one kernel each, and what XLA could not compile by its name."""
+"""Compiled loops: small pieces as one kernel each, sums in order, what XLA could not compile."""
 
 from __future__ import annotations
 
@@ -28,6 +28,23 @@ def as_one_kernel(one: tf.Tensor, fn: Callable[[Any], Any], value: Any) -> Any:
     """
     loop = (tf.zeros_like(one), value)
     return tf.while_loop(lambda i, _: i < one, lambda i, value: (i + 1, fn(value)), loop)[1]
+
+
+@contextmanager
+def sums_in_order() -> Iterator[None]:
+    """Within this, what TensorFlow runs without XLA adds in the order in which it is written.
+
+    Grappler merges chains of additions, such as those of a log joint, into one ``AddN``, which
+    begins with whichever of its inputs nobody else holds at that moment: of three numbers or more
+    the last bit depends on which thread was first, and a chain of accepted moves on the last bit.
+    """
+    options = tf.config.optimizer
+    before = options.get_experimental_options().get("arithmetic_optimization")
+    options.set_experimental_options({"arithmetic_optimization": False})
+    try:
+        yield
+    finally:
+        options.set_experimental_options({"arithmetic_optimization": before})
 
 
 @contextmanager

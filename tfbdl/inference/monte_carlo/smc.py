@@ -19,7 +19,7 @@ import tensorflow as tf
 from ... import random
 from ...config import check_choice, check_whole
 from ...errors import ModelError, OptionsError
-from ..compilation import naming_the_operation
+from ..compilation import naming_the_operation, sums_in_order
 from ..mcmc import transitions
 from .moves import Shape, move, shape_of
 from .resampling import SCHEMES, Scheme, effective_size, resample
@@ -138,7 +138,8 @@ class SequentialMonteCarlo:
         Raises:
             ModelError: If the density is NaN or infinite at one, or zero at all.
         """
-        return _checked(self._first(self._sample(n, random.fold_in(key, "start"))))
+        with sums_in_order():
+            return _checked(self._first(self._sample(n, random.fold_in(key, "start"))))
 
     def stage(
         self, particles: Particles, key: tf.Tensor, choices: Choices | None = None
@@ -153,7 +154,7 @@ class SequentialMonteCarlo:
         Raises:
             ModelError: As ``start``; or if the density uses operations that XLA does not know.
         """
-        with naming_the_operation("The moves of particles"):
+        with naming_the_operation("The moves of particles"), sums_in_order():
             if choices is None:
                 found, made, figures = self._stage(particles, key)
             else:
