@@ -61,6 +61,7 @@ def on_gaussian(**options: float) -> BayesianGAN:
     return model
 
 
+@pytest.mark.slow
 def test_sghmc_in_the_model_has_the_stationary_covariance_of_its_discretisation() -> None:
     expected = stationary_covariance(0.05, 0.2)
     np.testing.assert_allclose(expected, [[1.0142, 0.8998], [0.8998, 2.0141]], atol=5e-5)

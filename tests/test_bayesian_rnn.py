@@ -116,6 +116,7 @@ def test_without_spread_two_steps_of_sgd_are_those_of_keras_with_states_passed_o
         np.testing.assert_allclose(mine, theirs, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_states_of_evaluations_are_apart_and_rows_begin_anew():
     model = model_of(**EXACT)
     first, _ = steps_of(model, symbols(seed=1))
@@ -170,6 +171,7 @@ def masked_sum(logits, batch):
     return float(terms[targets >= 0].sum())
 
 
+@pytest.mark.slow
 def test_fit_reports_the_bound_of_all_data():
     model, x = model_of(), symbols(5, 12)
     model.compile(keras.optimizers.SGD(0.0), jit_compile=False)

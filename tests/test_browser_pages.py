@@ -98,7 +98,9 @@ def test_first_paint_is_quick_and_loads_no_tensorflow(
     assert not tab.problems
 
 
-@pytest.mark.parametrize("path", ["/posterior?run=run-07", "/new-run"])
+@pytest.mark.parametrize(
+    "path", [pytest.param("/posterior?run=run-07", marks=pytest.mark.slow), "/new-run"]
+)
 def test_address_of_a_page_works_on_a_fresh_server(path: str, browser: Any, root: Path) -> None:
     with serving(root) as fresh:
         tab = browsing.visit(browser, fresh)
@@ -148,6 +150,7 @@ def test_every_model_has_a_form_and_a_command_line(tab: Visit) -> None:
     assert 'tfbdl.fit("bbb", "diabetes"' in tab.text()
 
 
+@pytest.mark.slow
 def test_malformed_table_is_refused_and_not_kept(tab: Visit, tmp_path: Path) -> None:
     path = tmp_path / "numbers.csv"
     path.write_text("a,b,c\n1,2,3\n4,5\n6,7,8,9,10\n")
@@ -162,6 +165,7 @@ def test_malformed_table_is_refused_and_not_kept(tab: Visit, tmp_path: Path) -> 
     assert not kept.exists() or not list(kept.iterdir())
 
 
+@pytest.mark.slow
 def test_choices_of_a_run_that_failed_can_be_changed(tab: Visit) -> None:
     tab.open(f"/live?run={FAILED}")
     assert "A Bernoulli likelihood takes x from 0 to 1." in tab.text()

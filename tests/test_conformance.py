@@ -21,7 +21,7 @@ DOWNLOADED = {"mnist", "fashion_mnist"}
 LIKE_OTHERS = {
     *("elliptical_slice", "hmc", "mala", "random_walk", "slice"),  # compiled as a whole, as nuts
     *("psgld", "sghmc"),  # as sgld
-    *("adaptive_rejection", "rejection"),  # as importance
+    *("adaptive_rejection", "rejection", "smc"),  # as importance
     "bayesian_rnn",  # as bbb
 }
 

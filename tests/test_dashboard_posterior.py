@@ -160,6 +160,7 @@ def test_density_chart_cuts_a_prior_with_a_pole_off() -> None:
     assert 0.4 < high < 4.0  # a standard normal's peak is 0.4
 
 
+@pytest.mark.slow
 def test_posterior_and_diagnostics_pages_leave_tensorflow_out(tmp_path: Path) -> None:
     finished_run(tmp_path, spec=NUTS, verdicts=[], draws=sites())
     code = f"""

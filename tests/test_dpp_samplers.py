@@ -41,7 +41,8 @@ def test_draws_of_a_k_dpp_from_features_follow_its_probabilities() -> None:
     assert abs(cases.chi_square_z(draws, cases.probabilities(L, K), N)) < LIMIT
 
 
-@pytest.mark.parametrize("method", ["spectral", pytest.param("cholesky", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["spectral", "cholesky"])
 def test_draws_one_by_one_follow_the_probabilities_too(
     method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

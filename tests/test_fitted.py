@@ -317,6 +317,7 @@ def test_evaluate_takes_a_frame_by_the_columns_of_training_and_texts_by_their_na
     assert expected["nll"] == pytest.approx(-predictive.log_prob(labels).mean(), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_the_model_of_an_engine_with_draws_predicts_by_these(tmp_path):
     x, y = network_data()
     fit = tfbdl.fit(

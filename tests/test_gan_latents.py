@@ -181,6 +181,7 @@ def test_sticks_start_at_the_mode_of_their_prior() -> None:
     assert prior.components_used(0.1) == 3
 
 
+@pytest.mark.slow
 def test_the_encoder_learns_the_responsibilities_of_what_is_generated() -> None:
     prior = known("diagonal")
     encoder = ResponsibilityEncoder(prior, linear, hidden=(32,), learning_rate=1e-2, seed=0)
@@ -194,6 +195,7 @@ def test_the_encoder_learns_the_responsibilities_of_what_is_generated() -> None:
     assert np.mean(found.argmax(axis=1) == truth.argmax(axis=1)) > 0.97
 
 
+@pytest.mark.slow
 def test_z_given_a_row_of_a_linear_generator_is_the_exact_normal() -> None:
     noise = 0.5
     x = np.array([[1.0, 2.0, 0.0], [0.0, -1.0, 0.5]], np.float32)

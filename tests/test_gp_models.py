@@ -178,6 +178,7 @@ def grid():
 ONE_UNKNOWN = {"fixed": {"variance": 1.0}, "noise": 0.04}
 
 
+@pytest.mark.slow
 def test_laplace_gives_draws_by_which_predictions_are_averaged(grid, tmp_path):
     fit = tfbdl.fit(
         "gp", (X, Y), engine="laplace", model_options=ONE_UNKNOWN, seed=1, out=tmp_path / "run"

@@ -227,6 +227,7 @@ def test_averages_over_a_softmax_of_five_classes_are_means_of_draws():
     )
 
 
+@pytest.mark.slow
 def test_training_finds_the_hyperparameters_of_the_evidence():
     options = {"num_inducing": 20}
     engine = {"steps": 800, "batch_size": 60}

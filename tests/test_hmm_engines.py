@@ -195,6 +195,7 @@ def symbols_posterior(y, k, symbols):
     return paths, np.exp(logs - np.logaddexp.reduce(logs))
 
 
+@pytest.mark.slow
 def test_gibbs_draws_have_the_posterior_of_symbols():
     y = np.array([0, 0, 1, np.nan, 1, 0])
     paths, weights = symbols_posterior(y, 2, 2)

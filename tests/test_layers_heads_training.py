@@ -119,6 +119,7 @@ def test_a_mixture_of_classes_trains():
     assert isinstance(law.components_distribution, tfd.OneHotCategorical)
 
 
+@pytest.mark.slow
 def test_poisson_regression_recovers_its_rates():
     rng = np.random.default_rng(42)
     x = rng.uniform(1.0, 10.0, (2000, 4))

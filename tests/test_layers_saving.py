@@ -89,6 +89,7 @@ def whole_model():
     return model
 
 
+@pytest.mark.slow
 def test_a_stored_model_goes_on_in_a_fresh_process_as_the_first_would_have(tmp_path):
     model = whole_model()
     model.fit(X, np.zeros((4, 2)), epochs=2, verbose=0)

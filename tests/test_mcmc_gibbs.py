@@ -50,7 +50,8 @@ def posterior_of_normal_gamma():
     return (centre, rate / (count * (shape - 1))), (shape / rate, shape / rate**2)
 
 
-@pytest.mark.parametrize("order", ["systematic", pytest.param("random", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("order", ["systematic", "random"])
 def test_the_posterior_of_mean_and_precision_is_exact(order):
     fit = tfbdl.fit(
         NormalGamma(), Y, engine="gibbs", seed=1,

@@ -62,7 +62,7 @@ def whole(kernel):
     return advance(kernel, begin(kernel, KEYS, 2, DRAWS), KEYS, WARMUP + DRAWS)
 
 
-@pytest.fixture(scope="module", params=[2, 10])
+@pytest.fixture(scope="module", params=[2, pytest.param(10, marks=pytest.mark.slow)])
 def long(request):
     """(dim, final state) of a long run in float64."""
     dim = request.param

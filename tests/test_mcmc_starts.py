@@ -61,6 +61,7 @@ def test_starts_are_a_function_of_the_seed(target):
     assert not np.array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_the_prior_of_a_network_gives_each_chain_its_own_weights():
     model = network()
     x = tf.zeros((4, 2)), tf.zeros(4)

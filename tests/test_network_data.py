@@ -124,6 +124,7 @@ def test_a_fresh_copy_knows_the_names_that_were_given_alone(zoo):
     assert named.clone(seed=1).class_names == ("eel", "dog", "cat")
 
 
+@pytest.mark.slow
 def test_a_run_scores_texts_by_the_codes_of_training():
     fit = tfbdl.fit(model_of("categorical", 3), (X, ANIMALS), engine_options={"epochs": 2})
     chosen = ANIMALS != "cat"

@@ -189,6 +189,7 @@ def test_gradients_agree_in_the_mean_and_vary_less():
 # -- as a model
 
 
+@pytest.mark.slow
 def test_fit_recovers_the_conjugate_posterior():
     with functional.seeded(3):
         net = keras.Sequential([keras.Input((3,)), layers.Dense(1, use_bias=False)], name="net")
@@ -206,7 +207,8 @@ def test_fit_recovers_the_conjugate_posterior():
     np.testing.assert_allclose(model.posterior.stddev()["dense.kernel"], precision**-0.5, rtol=0.05)
 
 
-@pytest.mark.parametrize("estimator", ONE_QUICK)
+@pytest.mark.slow
+@pytest.mark.parametrize("estimator", NOISY)
 def test_a_stored_model_goes_on_as_the_first_would(tmp_path, estimator):
     model = deep(estimator)
     model.compile("adam", jit_compile=False)
@@ -220,7 +222,8 @@ def test_a_stored_model_goes_on_as_the_first_would(tmp_path, estimator):
         np.testing.assert_array_equal(was, now)
 
 
-@pytest.mark.parametrize("estimator", ONE_QUICK)
+@pytest.mark.slow
+@pytest.mark.parametrize("estimator", NOISY)
 def test_half_precision_trains(estimator):
     with functional.seeded(3):
         dtype = {"dtype": "mixed_float16"}

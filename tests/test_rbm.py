@@ -129,6 +129,7 @@ def test_gradient_of_the_loss_is_that_of_contrastive_divergence(k):
         np.testing.assert_allclose(-gradient, expected, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_long_chains_give_the_exact_gradient_and_one_step_does_not():
     model = machine()
     W, _, c = weights_of(model)

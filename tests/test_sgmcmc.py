@@ -98,6 +98,7 @@ def cancel_at(step):
     return on_step
 
 
+@pytest.mark.slow
 def test_same_seed_gives_the_same_bits_in_chunks_of_any_size(monkeypatch, uninterrupted):
     monkeypatch.setattr(sampler, "FIRST_CHUNK", 7)
     monkeypatch.setattr(driver, "CHUNK_SECONDS", 0.0)

@@ -111,6 +111,7 @@ def test_pipeline_in_a_grid_search_prefers_the_model_that_can_learn() -> None:
     assert search.best_score_ > 0.8
 
 
+@pytest.mark.slow
 def test_clone_keeps_the_arguments_and_forgets_the_fit() -> None:
     x, y = line(20)
     first = BayesianRegressor(prior="normal", prior_options={"scale": 2.0}, seed=7, **QUICK)

@@ -156,7 +156,12 @@ def test_check_panel_accepts_a_sound_panel_that_refuses_a_bound() -> None:
         ("choices_refused", AssertionError, "'turned': True}: It cannot be turned"),
         ("without_numbers", AssertionError, "values holds NaN alone"),
         ("apologetic", AssertionError, "show draws an error: There is nothing to show"),
-        ("heavy", AssertionError, "show imports keras, tensorflow, which a page must do without"),
+        pytest.param(
+            "heavy",
+            AssertionError,
+            "show imports keras, tensorflow, which a page must do without",
+            marks=pytest.mark.slow,
+        ),
         ("restless", AssertionError, "show sets row while nobody uses its picture"),
         ("misspelt", AssertionError, "what is not admitted.*no 'rows'. Did you mean 'row'"),
         ("no_mapping", AssertionError, "show returns a DeltaGenerator. Expected: None, or a map"),

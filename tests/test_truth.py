@@ -73,6 +73,7 @@ def regression(truth, posterior, copies, steps, rate):
     return model
 
 
+@pytest.mark.slow
 def test_mean_field_reaches_the_closed_form_optimum(float64, truth):
     model = regression(truth, "mean_field", COPIES, 4000, 0.05)
     assert {variable.dtype for variable in model.trainable_variables} == {"float64"}

@@ -88,6 +88,7 @@ def test_the_jacobian_counts_exactly_once(bijector):
     assert raw.std() == pytest.approx(0.8, rel=4 / math.sqrt(2 * 1000))
 
 
+@pytest.mark.slow
 def test_a_joint_distribution_matches_the_closed_form():
     y = np.random.default_rng(0).normal(2.0, 1.5, 20).astype("float32")
     joint = tfd.JointDistributionNamedAutoBatched(
