@@ -1,8 +1,9 @@
-"""Two logical CPUs for tests of replicas; one search for Streamlit's components a process."""
+"""Seeds before each test; two logical CPUs for replicas; one search for Streamlit's components."""
 
 from __future__ import annotations
 
 import functools
+import random
 import re
 import sys
 
@@ -32,6 +33,12 @@ def pytest_collectstart(collector: pytest.Collector) -> None:
         # and collect garbage among all that they left: seconds each, and more on a slow machine.
         config.set_option("runner.postScriptGC", False)
         script_runner._clean_problem_modules = lambda: None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Keras' layers take their seeds from here: without it, weights hang on who ran before."""
+    random.seed(0)
 
 
 def _uses_tensorflow(module: pytest.Module) -> bool:

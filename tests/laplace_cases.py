@@ -22,8 +22,7 @@ def slow(value):
 
 
 def network(parts, likelihood="gaussian", prior=PRIOR, sites=None, **options):
-    with tfbdl.functional.seeded(3):
-        net = keras.Sequential(parts)
+    net = keras.Sequential(parts)
     model = tfbdl.BayesianNetwork(
         net, likelihood, prior_options={"scale": prior}, sites=sites, likelihood_options=options
     )

@@ -219,10 +219,12 @@ def test_evidence_chooses_prior_and_noise_where_the_closed_form_does(curvature):
 
 @pytest.mark.parametrize("curvature", [slow("full"), "kronecker", slow("diagonal")])
 def test_a_scale_for_each_layer_is_where_mackays_equation_holds(curvature):
-    model = network([keras.Input((3,)), layers.Dense(4, "tanh"), layers.Dense(2)], scale=NOISE)
+    wide = keras.initializers.RandomNormal(stddev=2.0, seed=0)
+    parts = [layers.Dense(4, "tanh", kernel_initializer=wide), layers.Dense(2)]
+    model = network([keras.Input((3,)), *parts], scale=NOISE)
     fit = laplace(model, (X, Y), curvature=curvature, evidence=True, prior_scales="layers")
     shared = laplace(model, (X, Y), curvature=curvature, evidence=True).metrics["log_evidence"]
-    assert fit.metrics["log_evidence"] > shared + 0.01
+    assert fit.metrics["log_evidence"] > shared + 0.5
     mean, stddev = fit.posterior.mean(), fit.posterior.stddev()
     for layer in ("dense", "dense_1"):
         names = [f"{layer}.{part}" for part in ("kernel", "bias")]
