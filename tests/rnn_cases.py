@@ -12,7 +12,8 @@ from tfbdl_bbb.truncation import TruncatedSequences, symbols_of
 from tfbdl import functional, random
 
 K, UNITS = 5, 6
-TINY_SCALE = -40.0  # softplus of it is 4e-18: no draw differs from the mean in float32
+# softplus of -40 is 4e-18: no draw differs from the mean in float32
+EXACT = {"posterior_options": {"initial_raw_scale": -40.0}}
 
 
 def symbols(rows=4, steps=14, seed=0, num_symbols=K):

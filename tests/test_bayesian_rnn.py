@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 from rnn_cases import (
-    TINY_SCALE,
+    EXACT,
     UNITS,
     K,
     keras_lm,
@@ -28,7 +28,6 @@ import tfbdl
 from tfbdl import errors, functional, random
 
 tfd = tfp.distributions
-EXACT = {"posterior_options": {"initial_raw_scale": TINY_SCALE}}
 
 
 # -- truncated sequences ---------------------------------------------------------------------

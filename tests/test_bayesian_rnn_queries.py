@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow_probability as tfp
 from rnn_cases import (
-    TINY_SCALE,
+    EXACT,
     K,
     log_probs_by_keras,
     model_of,
@@ -18,7 +18,6 @@ from tfbdl_bbb.bayesian_rnn import BayesianRNN
 from tfbdl import functional
 
 tfd = tfp.distributions
-EXACT = {"posterior_options": {"initial_raw_scale": TINY_SCALE}}
 
 
 def test_draws_are_averaged_symbol_by_symbol():

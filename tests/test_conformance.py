@@ -21,7 +21,8 @@ DOWNLOADED = {"mnist", "fashion_mnist"}
 LIKE_OTHERS = {
     *("elliptical_slice", "hmc", "mala", "random_walk", "slice"),  # compiled as a whole, as nuts
     *("psgld", "sghmc"),  # as sgld
-    *("adaptive_rejection", "rejection", "smc"),  # as importance
+    *("adaptive_rejection", "rejection"),  # as importance
+    "smc",  # two runs of many stages, hence long
     "bayesian_rnn",  # as bbb
 }
 

@@ -18,7 +18,6 @@ layers = keras.layers
 RNG = np.random.default_rng(5)
 DRAWS = 4_000
 NOISY = ("local_reparameterization", "flipout")
-ONE_QUICK = (NOISY[0], pytest.param(NOISY[1], marks=pytest.mark.slow))
 X = RNG.normal(size=(64, 3)).astype("float32")
 Y = X[:, :1] - 0.5 * X[:, 1:2]
 SHAPES = {
@@ -301,7 +300,7 @@ def test_a_kernel_in_a_wrapper_is_refused():
 
 
 @pytest.mark.replicas
-@pytest.mark.parametrize("estimator", ONE_QUICK)
+@pytest.mark.parametrize("estimator", [NOISY[0], pytest.param(NOISY[1], marks=pytest.mark.slow)])
 def test_replicas_that_wait_for_each_other_amid_a_pass_train(estimator):
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     with strategy.scope():

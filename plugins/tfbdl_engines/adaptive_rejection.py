@@ -15,7 +15,6 @@ import tensorflow as tf
 from tfbdl import random
 from tfbdl.data import Dataset
 from tfbdl.errors import ModelError
-from tfbdl.inference.compilation import sums_in_order
 from tfbdl.inference.mcmc import FlatTarget
 from tfbdl.inference.mcmc.target import full_batch, is_vectorizable
 from tfbdl.inference.monte_carlo.adaptive_rejection import lockstep, sampling, uniforms_of
@@ -51,7 +50,7 @@ class AdaptiveRejection:
                 not known.
             DataError: If the rows come from a stream that does not end, or have weights.
         """
-        with sums_in_order(), computing_in(self.options.dtype, model, data) as (model, data):
+        with computing_in(self.options.dtype, model, data) as (model, data):
             batch, vectorize = full_batch(model, data), is_vectorizable(model)
             over = Constrained(model) if self.options.space == "constrained" else model
             target = FlatTarget(over, batch, vectorize=vectorize)

@@ -11,7 +11,6 @@ import tensorflow as tf
 from tfbdl.data import Dataset
 from tfbdl.errors import ModelError, TfbdlWarning
 from tfbdl.inference import curvature, laplace, newton
-from tfbdl.inference.compilation import sums_in_order
 from tfbdl.inference.mcmc import FlatTarget
 from tfbdl.inference.mcmc.target import full_batch, is_vectorizable
 from tfbdl.posterior import Posterior
@@ -51,7 +50,7 @@ class Laplace:
         network_laplace.check_options(model, self.options)
         if not network_laplace.takes_hessian(model, self.options):
             return network_laplace.approximate(model, data, context, self.options)
-        with sums_in_order(), computing_in(self.options.dtype, model, data) as (copy, rows):
+        with computing_in(self.options.dtype, model, data) as (copy, rows):
             batch = full_batch(copy, rows)
             target = FlatTarget(copy, batch, vectorize=is_vectorizable(copy))
             hessian = curvature.full_curvature(target)

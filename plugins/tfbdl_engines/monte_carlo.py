@@ -12,7 +12,6 @@ import tensorflow as tf
 from tfbdl.data import Dataset
 from tfbdl.errors import TfbdlWarning
 from tfbdl.inference import pareto
-from tfbdl.inference.compilation import sums_in_order
 from tfbdl.inference.mcmc import FlatTarget
 from tfbdl.inference.mcmc.target import full_batch, is_vectorizable
 from tfbdl.inference.monte_carlo.importance import importance_sampling
@@ -46,7 +45,7 @@ class Rejection:
             DataError: If the rows come from a stream that does not end, or have weights.
         """
         options = self.options
-        with sums_in_order(), computing_in(options.dtype, model, data) as (model, data):
+        with computing_in(options.dtype, model, data) as (model, data):
             target = FlatTarget(model, full_batch(model, data), vectorize=is_vectorizable(model))
             proposal = proposal_of(target, options, context)
             log_bound = options.log_bound
@@ -92,7 +91,7 @@ class Importance:
             DataError: If the rows come from a stream that does not end, or have weights.
         """
         options = self.options
-        with sums_in_order(), computing_in(options.dtype, model, data) as (model, data):
+        with computing_in(options.dtype, model, data) as (model, data):
             target = FlatTarget(model, full_batch(model, data), vectorize=is_vectorizable(model))
             found = importance_sampling(
                 target.log_prob,

@@ -12,7 +12,6 @@ import tensorflow as tf
 from tfbdl.data import Dataset
 from tfbdl.errors import TfbdlWarning
 from tfbdl.inference import pareto, pathfinder
-from tfbdl.inference.compilation import sums_in_order
 from tfbdl.inference.mcmc import FlatTarget
 from tfbdl.inference.mcmc.starts import starting_points
 from tfbdl.inference.mcmc.target import full_batch, is_vectorizable
@@ -44,7 +43,7 @@ class Pathfinder:
             ModelError: If the density is not finite at a start, or a path yields no normal.
             DataError: If the rows come from a stream that does not end, or have weights.
         """
-        with sums_in_order(), computing_in(self.options.dtype, model, data) as (model, data):
+        with computing_in(self.options.dtype, model, data) as (model, data):
             target = FlatTarget(model, full_batch(model, data), vectorize=is_vectorizable(model))
             return self._approximated(target, context)
 

@@ -1,4 +1,4 @@
-"""The precision that Markov chains compute in: a network is copied into it, others must have it."""
+"""What engines compute in: a precision, into which a network is copied, and sums in order."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import tensorflow as tf
 from tfbdl import functional
 from tfbdl.data import Dataset
 from tfbdl.errors import ModelError
+from tfbdl.inference.compilation import sums_in_order
 from tfbdl.inference.rows import set_num_data
 
 
@@ -26,6 +27,7 @@ def computing_in(
     A BayesianNetwork is copied: its net and learned parameters have ``dtype`` there, and while the
     context lasts it is Keras' default, of which the density's own constants are made. The model
     itself stays as it is, but is told the number of rows. Any other model decides for itself.
+    Sums are made in order (``sums_in_order``), so that the same seed gives the same bits.
 
     Args:
         dtype: ``auto``, ``float32`` or ``float64``; ``auto`` changes nothing.
@@ -35,6 +37,14 @@ def computing_in(
     Raises:
         ModelError: If the model is no network and has sites of another precision.
     """
+    with sums_in_order(), _in_precision(dtype, model, data) as given:
+        yield given
+
+
+@contextlib.contextmanager
+def _in_precision(
+    dtype: str, model: Any, data: Dataset | None
+) -> Iterator[tuple[Any, Dataset | None]]:
     if dtype == "auto":
         yield model, data
         return

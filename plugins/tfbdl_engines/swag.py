@@ -28,6 +28,7 @@ from .training import FIRST_CHUNK, take_up, train
 
 PHASE = "snapshots"
 LEAST_STEPS = 100
+"""From one snapshot to the next, where a pass over the data has fewer."""
 
 
 class Swag:

@@ -32,7 +32,7 @@ def as_one_kernel(one: tf.Tensor, fn: Callable[[Any], Any], value: Any) -> Any:
 
 @contextmanager
 def sums_in_order() -> Iterator[None]:
-    """Within this, what TensorFlow runs without XLA adds in the order in which it is written.
+    """Within this, or decorated by it, what runs without XLA adds in the order that is written.
 
     Grappler merges chains of additions, such as those of a log joint, into one ``AddN``, which
     begins with whichever of its inputs nobody else holds at that moment: of three numbers or more

@@ -19,6 +19,7 @@ import tensorflow as tf
 from ... import random
 from ...config import check_whole
 from ...errors import ModelError, OptionsError
+from ..compilation import sums_in_order
 from .hull import Hull, most_telling
 
 FIRST = 200
@@ -52,6 +53,7 @@ Sampling = Generator[float, tuple[float, float], AdaptiveRejection]
 """Asks for the log density and its slope at a point, until it returns the draws."""
 
 
+@sums_in_order()
 def adaptive_rejection_sampling(
     log_density: Callable[[tf.Tensor], tf.Tensor],
     n: int,

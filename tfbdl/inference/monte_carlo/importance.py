@@ -20,6 +20,7 @@ from ... import random
 from ...config import check_whole
 from ...errors import ModelError
 from .. import pareto
+from ..compilation import sums_in_order
 from .proposals import as_proposal
 from .rejection import BATCH, compiled_ratios
 from .resampling import Scheme, resample
@@ -56,6 +57,7 @@ class Importance(NamedTuple):
         return self.draws[taken[order]]
 
 
+@sums_in_order()
 def importance_sampling(
     log_density: Callable[[tf.Tensor], tf.Tensor],
     proposal: Any,

@@ -18,6 +18,7 @@ from scipy import optimize, special
 from ... import random
 from ...config import check_whole
 from ...errors import ModelError, OptionsError
+from ..compilation import sums_in_order
 from .proposals import Proposal, as_proposal
 
 BATCH = 1_000
@@ -42,6 +43,7 @@ class Rejection(NamedTuple):
     candidates: int
 
 
+@sums_in_order()
 def rejection_sampling(
     log_density: Callable[[tf.Tensor], tf.Tensor],
     proposal: Any,

@@ -132,15 +132,16 @@ class SequentialMonteCarlo:
         self._stage = tf.function(self._adaptive, autograph=False)
         self._same = tf.function(self._repeated, autograph=False)
 
+    @sums_in_order()
     def start(self, n: int, key: tf.Tensor) -> Particles:
         """Draws of the reference.
 
         Raises:
             ModelError: If the density is NaN or infinite at one, or zero at all.
         """
-        with sums_in_order():
-            return _checked(self._first(self._sample(n, random.fold_in(key, "start"))))
+        return _checked(self._first(self._sample(n, random.fold_in(key, "start"))))
 
+    @sums_in_order()
     def stage(
         self, particles: Particles, key: tf.Tensor, choices: Choices | None = None
     ) -> tuple[Particles, Choices, Figures]:
@@ -154,7 +155,7 @@ class SequentialMonteCarlo:
         Raises:
             ModelError: As ``start``; or if the density uses operations that XLA does not know.
         """
-        with naming_the_operation("The moves of particles"), sums_in_order():
+        with naming_the_operation("The moves of particles"):
             if choices is None:
                 found, made, figures = self._stage(particles, key)
             else:
