@@ -22,9 +22,17 @@ def moments(likelihood: Likelihood, outputs: tf.Tensor, own: Any, extra: Any) ->
     return likelihood.mean(outputs, own), likelihood.variance(outputs, own)
 
 
-def probs(likelihood: Likelihood, outputs: tf.Tensor, own: Any, extra: Any) -> tf.Tensor:
-    """The class probabilities."""
-    return likelihood.mean(outputs, own)
+def classes(likelihood: Likelihood, outputs: tf.Tensor, own: Any, extra: Any) -> Any:
+    """The class probabilities and their entropy."""
+    probs = tf.cast(likelihood.mean(outputs, own), tf.float64)
+    return probs, entropy(likelihood, probs)
+
+
+def entropy(likelihood: Likelihood, probs: Any) -> tf.Tensor:
+    """In nats, of class probabilities ``[n, ..., classes]`` (``[n, ...]`` of a Bernoulli's one)."""
+    if likelihood.name == "bernoulli":
+        return -tf.math.xlogy(probs, probs) - tf.math.xlogy(1.0 - probs, 1.0 - probs)
+    return -tf.reduce_sum(tf.math.xlogy(probs, probs), axis=-1)
 
 
 def log_prob(likelihood: Likelihood, outputs: tf.Tensor, own: Any, y: tf.Tensor) -> tf.Tensor:

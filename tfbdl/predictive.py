@@ -73,10 +73,14 @@ class Predictive:
         size = functional.activation_size(net)
         fitting = max(1, ACTIVATION_BYTES // (4 * size))
         self.batch_size = min(batch_size or fitting, self.num_rows)
+        weights = functional.count(getattr(net, "weights", ()))
         self.block = 1
         if functional.is_vectorizable(net):
-            numbers = size * self.batch_size + functional.count(getattr(net, "weights", ()))
+            numbers = size * self.batch_size + weights
             self.block = int(np.clip(BLOCK_BYTES // (4 * numbers), 1, self.draws))
+        # Several states at once cost half as much as one by one
+        fitting = int(np.clip(BLOCK_BYTES // (4 * max(weights, 1)), 1, self.draws))
+        self.states_at_once = fitting if self.block == 1 else self.block
 
     # -- moments -----------------------------------------------------------------------------
 
@@ -250,16 +254,14 @@ class Predictive:
     def _classes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         total: Any = 0.0
         conditional: Any = 0.0
-        for probs in self._stream(conditionals.probs):
+        for probs, entropy in self._stream(conditionals.classes):
             total = total + probs.sum(axis=0)
-            conditional = conditional + self._entropy_of(probs).sum(axis=0)
+            conditional = conditional + entropy.sum(axis=0)
         mean = total / self.draws
         return mean, self._entropy_of(mean), conditional / self.draws
 
     def _entropy_of(self, probs: np.ndarray) -> np.ndarray:
-        if self.model.likelihood.name == "bernoulli":
-            return _plogp(probs) + _plogp(1.0 - probs)
-        return _plogp(probs).sum(axis=-1)
+        return np.asarray(conditionals.entropy(self.model.likelihood, probs))
 
     def _require_classes(self, name: str) -> None:
         if not self.model.likelihood.is_classification:
@@ -310,14 +312,25 @@ class Predictive:
         place = (start, rows.start)
         if place in self._kept:
             return self._kept[place]
-        if self._states_at != start:  # the states of a block serve all its rows
-            self._states = self.posterior.states(start, stop, self.seed, self.draws)
-            self._states_at = start
         x = tf.nest.map_structure(lambda part: tf.convert_to_tensor(part[rows]), self._inputs)
-        outputs, parameters = conditionals.forward(self.model, self.block > 1)(self._states, x)
+        states = self._states_of(start, stop)
+        outputs, parameters = conditionals.forward(self.model, self.block > 1)(states, x)
         if self.keep or self._size_of_all(outputs) <= KEEP_BYTES:
             self._kept[place] = (outputs, parameters)
         return outputs, parameters
+
+    def _states_of(self, start: int, stop: int) -> dict[str, tf.Tensor]:
+        """The states of a block of draws, for all its rows; drawn with those of the next blocks."""
+        if start not in self._states:
+            end = min(start + self.states_at_once, self.draws)
+            states = self.posterior.states(start, end, self.seed, self.draws)
+            blocks = range(start, end, stop - start)
+            parts = {name: tf.split(value, len(blocks)) for name, value in states.items()}
+            self._states = {
+                place: {name: part[i] for name, part in parts.items()}
+                for i, place in enumerate(blocks)
+            }
+        return self._states[start]
 
     @cached_property
     def _inputs(self) -> Any:
@@ -341,8 +354,9 @@ class Predictive:
     def _kept(self) -> dict[tuple[int, int], tuple[tf.Tensor, dict[str, tf.Tensor]]]:
         return {}
 
-    _states: dict[str, tf.Tensor]
-    _states_at: int | None = None
+    @cached_property
+    def _states(self) -> dict[int, dict[str, tf.Tensor]]:
+        return {}
 
     def _row_slices(self) -> Iterator[slice]:
         for start in range(0, self.num_rows, self.batch_size):
@@ -361,8 +375,5 @@ def _joined(parts: list[Any]) -> Any:
     """Join row batches ``[block, rows, ...]`` of tensors, or of tuples of tensors, as float64."""
     if isinstance(parts[0], tuple):
         return tuple(_joined(list(column)) for column in zip(*parts, strict=True))
-    return np.concatenate([part.numpy() for part in parts], axis=1).astype(np.float64)
-
-
-def _plogp(probs: np.ndarray) -> np.ndarray:
-    return -probs * np.log(np.maximum(probs, np.finfo(np.float64).tiny))
+    arrays = [part.numpy().astype(np.float64, copy=False) for part in parts]
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=1)
