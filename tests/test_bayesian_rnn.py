@@ -74,7 +74,7 @@ def test_rows_are_shuffled_by_epoch_and_their_sequences_stay_in_order():
 # -- Keras' own layers -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("cell", ["lstm", pytest.param("gru", marks=pytest.mark.slow)])
 def test_without_spread_it_is_the_keras_layer_over_one_long_unroll(cell):
     model = model_of(net_options={"cell": cell}, **EXACT)
     rows = symbols(rows=2, steps=14)

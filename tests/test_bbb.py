@@ -194,7 +194,14 @@ def test_a_seed_decides_the_weights():
 # -- units -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("likelihood", ["gaussian", "heteroscedastic_gaussian", "student_t"])
+@pytest.mark.parametrize(
+    "likelihood",
+    [
+        "gaussian",
+        pytest.param("heteroscedastic_gaussian", marks=pytest.mark.slow),
+        pytest.param("student_t", marks=pytest.mark.slow),
+    ],
+)
 def test_targets_in_other_units_shift_and_scale_the_predictions(likelihood):
     x, y = make_inputs(3), numbers()
     plain, _ = trained(x, y, likelihood=likelihood)

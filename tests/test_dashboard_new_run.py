@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from built_in import engines, models
 from streamlit.testing.v1 import AppTest
 from tfbdl_dashboard import charts, data_choice, data_roles, jobs, side, uploads
 from tfbdl_dashboard.pages import new_run
@@ -76,7 +77,7 @@ def test_start_waits_for_the_data() -> None:
     assert not shown.code
 
 
-@pytest.mark.parametrize("model", list(registry.registry().models))
+@pytest.mark.parametrize("model", list(models()))
 def test_each_model_opens_its_form_and_can_be_started(model: str) -> None:
     shown = choose(page(), model)
     assert not shown.error
@@ -91,7 +92,7 @@ def test_each_model_opens_its_form_and_can_be_started(model: str) -> None:
     assert bool(priors) == (spec.default_prior is not None)
 
 
-@pytest.mark.parametrize("engine", list(registry.registry().engines))
+@pytest.mark.parametrize("engine", list(engines()))
 def test_each_engine_opens_its_form(engine: str) -> None:
     found = registry.registry()
     fitting = (n for n, m in found.models.items() if found.engines[engine].fits(m.capabilities))

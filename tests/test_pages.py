@@ -15,7 +15,7 @@ import pytest
 import tfbdl
 from tfbdl import calibration
 
-QUICK = ("README.md", "docs/evaluation.md", "docs/plugin-authors.md")
+QUICK = ("README.md", "docs/plugin-authors.md")
 PAGES = [
     pytest.param(name, id=name, marks=[] if name in QUICK else [pytest.mark.slow])
     for name in map(page_examples.name_of, page_examples.pages())
@@ -90,27 +90,32 @@ def evaluation(ran) -> list[dict[str, Any]]:
     return ran("docs/evaluation.md").after
 
 
+@pytest.mark.slow
 def test_every_section_on_evaluation_has_an_example(evaluation) -> None:
     sections = (page_examples.ROOT / "docs" / "evaluation.md").read_text().count("\n## ")
     assert len(evaluation) == 1 + sections + 1  # the set-up, and temperatures
 
 
+@pytest.mark.slow
 def test_temperature_makes_the_held_out_rows_likelier(evaluation) -> None:
     scaling = evaluation[2]["scaling"]
     assert scaling.nll_after < scaling.nll_before
     assert evaluation[2]["probs"].shape == (len(evaluation[2]["test"]), 8)
 
 
+@pytest.mark.slow
 def test_strange_digits_are_more_uncertain(evaluation) -> None:
     assert evaluation[4]["found"].auroc > 0.6  # chance is 0.5, with an error of 0.02
 
 
+@pytest.mark.slow
 def test_sets_cover(evaluation) -> None:
     test, sets, y = (evaluation[5][name] for name in ("test", "sets", "y"))
     # 480 held-out rows and as many of the test: a deviation of 0.0065
     assert np.mean(sets[np.arange(len(test)), y[test]]) == pytest.approx(0.99, abs=0.026)
 
 
+@pytest.mark.slow
 def test_intervals_cover(evaluation) -> None:
     y, low, high = (evaluation[6][name] for name in ("y", "low", "high"))
     # 120 held-out and 122 test rows: a deviation of 0.04

@@ -151,6 +151,7 @@ def test_regressor_passes_all_checks_of_sklearn() -> None:
     check_whole(Estimator("linear"))
 
 
+@pytest.mark.slow
 def test_classifier_passes_all_checks_of_sklearn() -> None:
     check_whole(Estimator("logistic"))
 
