@@ -15,6 +15,7 @@ LIKE_OTHERS = {
     *("psgld", "sghmc"),  # as sgld
     *("adaptive_rejection", "rejection"),  # as importance
     "smc",  # two runs of many stages, hence long
+    "swag",  # as ensemble
     "bayesian_rnn",  # as bbb
 }
 

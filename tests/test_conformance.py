@@ -27,9 +27,9 @@ def on_replicas() -> Iterator[Any]:
 
 
 def panels() -> Iterator[Any]:
-    """Each plugin has tests of its panels too; those of one fit and of no fit are quick."""
+    """Each plugin has tests of its panels too; one that shows a fit is quick."""
     for name in names("panel"):
-        quick = name in ("draw_paths", "sampler_paths")
+        quick = name == "draw_paths"
         yield pytest.param(name, marks=[] if quick else [pytest.mark.slow])
 
 

@@ -153,6 +153,7 @@ def test_information_never_passes_the_entropy_of_the_code_and_comes_near_it(info
     assert after >= 2.2
 
 
+@pytest.mark.slow
 def test_codes_are_read_off_what_was_generated_from_them(informed) -> None:
     model = informed[0]
     classes = np.arange(10).repeat(50)
@@ -163,6 +164,7 @@ def test_codes_are_read_off_what_was_generated_from_them(informed) -> None:
     assert number.shape == (500, 1)
 
 
+@pytest.mark.slow
 def test_information_is_the_mean_of_log_q_plus_the_entropy(informed) -> None:
     model = informed[0]
     classes = np.arange(10).repeat(300)

@@ -226,10 +226,8 @@ def tangent_of_net(x, scaling, activation, sizes, rng):
     return found
 
 
-@pytest.mark.parametrize(
-    ("scaling", "activation"),
-    [k if k[1] == "softmax" else pytest.param(*k, marks=pytest.mark.slow) for k in KINDS],
-)
+@pytest.mark.slow
+@kinds
 def test_tangents_of_nets_of_many_heads_have_the_tangent_kernel(scaling, activation):
     # units, heads, their width, columns of their values; a sine, as a ReLU's second moments vary
     # more from net to net and want some thousand units

@@ -96,6 +96,7 @@ def test_mean_field_reaches_the_closed_form_optimum(float64, truth):
     assert estimate == pytest.approx(np.mean(reached), abs=0.08)
 
 
+@pytest.mark.slow
 def test_full_rank_reaches_the_exact_posterior_and_the_evidence(float64, truth):
     model = regression(truth, "full_rank", 1, 10_000, 0.02)
     assert {variable.dtype for variable in model.trainable_variables} == {"float64"}
